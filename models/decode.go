@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -99,7 +101,8 @@ func (d *taskDecoder) one() (TaskSpec, error) {
 	var id string
 	_ = json.Unmarshal(members["task_id"], &id) // only to name the task in an error
 	value := reflect.ValueOf(&spec).Elem()
-	for name, text := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) { // in order, so that equal input gives an equal error
+		text := members[name]
 		i, known := d.fields[name]
 		if !known {
 			return TaskSpec{}, d.fail(start, id, name, "unknown field")

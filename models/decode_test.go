@@ -1,0 +1,120 @@
+package models_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"loadstar/models"
+)
+
+func TestOneDocumentAnArrayAndNDJSONReadAlike(t *testing.T) {
+	one := `{"task_id":"a","run":["true"],"priority":"high"}`
+	two := `{"task_id":"b","run":["false"],"priority":12}`
+	spec := func(id, cmd string, p models.Priority) models.TaskSpec {
+		s := models.NewTaskSpec()
+		s.TaskID, s.Run, s.Priority = id, []string{cmd}, p
+		return s
+	}
+	a, b := spec("a", "true", models.PriorityHigh), spec("b", "false", 12)
+	for name, c := range map[string]struct {
+		text string
+		want []models.TaskSpec
+	}{
+		"one":            {one, []models.TaskSpec{a}},
+		"array":          {"[" + one + ",\n" + two + "]", []models.TaskSpec{a, b}},
+		"ndjson":         {one + "\n" + two + "\n", []models.TaskSpec{a, b}},
+		"no newline":     {one + two, []models.TaskSpec{a, b}},
+		"byte order":     {"\ufeff" + one, []models.TaskSpec{a}},
+		"an empty array": {"[]", []models.TaskSpec{}},
+	} {
+		got, err := models.DecodeTasks([]byte(c.text), "f")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+func TestBadDocumentsAreRefusedNamingLineAndField(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", "f: no task document in it"},
+		{"{\n\"run\":", "f:2: not valid JSON"},
+		{"{\"run\":[\"a\"]}\n{\"runn\":[\"a\"]}", "f:2: runn: unknown field"},
+		{`{"task_id":"x","priority":"urgent"}`, `f:1: task x: priority: "urgent" is not critical, high`},
+		{`{"priority":101}`, `f:1: priority: "101" is not`},
+		{`{"retries":"three"}`, "f:1: retries: a JSON string does not fit here (an integer expected)"},
+		{`{"timeout":"soon"}`, `f:1: timeout: "soon" is not a duration`},
+		{`{"resources":{"gpu":1}}`, `f:1: resources: unknown field "gpu"`},
+		{`{"task_id":"a","dependencies":["a"]}`, "f:1: task a: dependencies: the task depends on itself"},
+		{`{"dir":"here"}`, `f:1: dir: "here" is not an absolute path`},
+		{`{"env":{"A=B":"c"}}`, "f:1: env:"},
+		{`[{"run":["a"]},` + "\n3]", "f:2: a task must be a JSON object"},
+		{`[{"run":["a"]}] x`, "f:1: something follows the array"},
+		{`{"task_id":"a b"}`, "f:1: task a b: task_id:"},
+	} {
+		got, err := models.DecodeTasks([]byte(c.text), "f")
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s:\n got %v\nwant %s…", c.text, err, c.want)
+		}
+		if !errors.Is(err, models.ErrInvalid) {
+			t.Errorf("%s: %v does not wrap ErrInvalid", c.text, err)
+		}
+		if got != nil {
+			t.Errorf("%s: tasks beside an error", c.text)
+		}
+	}
+}
+
+func TestTaskKeepsItsFieldsThroughJSON(t *testing.T) {
+	at := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	spec := models.NewTaskSpec()
+	spec.TaskID, spec.Run, spec.Timeout = "a", []string{"x"}, models.Duration(90*time.Second)
+	spec.Resources = &models.Resources{CPU: 1, Memory: 512 << 20}
+	spec.Input = json.RawMessage(`{"n":1}`)
+	want := models.Task{TaskSpec: spec, State: models.Running, Attempt: 2, SubmittedAt: at, StartedAt: &at, Attempts: []models.Attempt{{Attempt: 1}}}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"task_id":"a"`, `"timeout":"1m30s"`, `"memory":"512MiB"`, `"priority":"normal"`, `"state":"RUNNING"`, `"attempt":2`} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("%s lacks %s", text, part)
+		}
+	}
+	var got models.Task
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func FuzzDecodeTasks(f *testing.F) {
+	f.Add([]byte(`{"task_id":"a","run":["true"]}`))
+	f.Add([]byte("[{\"priority\":\"low\"},{\"timeout\":3}]"))
+	f.Add([]byte("{}\n{\"labels\":{\"a\":\"b\"},\"not_before\":\"2026-01-01T00:00:00Z\"}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tasks, err := models.DecodeTasks(data, "f")
+		if err != nil {
+			if !errors.Is(err, models.ErrInvalid) || strings.ContainsRune(err.Error(), '\n') {
+				t.Fatalf("not one clear line of bad input: %v", err)
+			}
+			return
+		}
+		text, err := json.Marshal(tasks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := models.DecodeTasks(text, "again"); err != nil {
+			t.Fatalf("what was accepted is refused when written again: %v\n%s", err, text)
+		}
+	})
+}

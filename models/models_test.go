@@ -1,0 +1,101 @@
+package models_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"loadstar/models"
+)
+
+func TestTransitionsAreThoseOfTheTable(t *testing.T) {
+	allowed := map[[2]models.State]bool{
+		{models.Pending, models.Assigned}:   true,
+		{models.Pending, models.Cancelled}:  true,
+		{models.Pending, models.Failed}:     true,
+		{models.Assigned, models.Running}:   true,
+		{models.Assigned, models.Pending}:   true,
+		{models.Assigned, models.Cancelled}: true,
+		{models.Running, models.Success}:    true,
+		{models.Running, models.Failed}:     true,
+		{models.Running, models.Pending}:    true,
+		{models.Running, models.Cancelled}:  true,
+		{models.Failed, models.Pending}:     true,
+		{models.Cancelled, models.Pending}:  true,
+	}
+	for _, from := range models.States() {
+		for _, to := range models.States() {
+			err := models.CheckTransition(from, to)
+			if got := err == nil; got != allowed[[2]models.State{from, to}] {
+				t.Errorf("%s to %s: allowed %v", from, to, got)
+			}
+			if err != nil && !errors.Is(err, models.ErrInvalidTransition) {
+				t.Errorf("%s to %s: %v", from, to, err)
+			}
+		}
+	}
+}
+
+func TestUnitsAreReadAndWritten(t *testing.T) {
+	for text, want := range map[string]models.Bytes{"512MiB": 512 << 20, "2GB": 2e9, "1048576": 1 << 20, "1.5 KiB": 1536, "3G": 3 << 30} {
+		if got, err := models.ParseBytes(text); err != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "NaN", "1e300TiB", "12 apples"} {
+		if got, err := models.ParseBytes(text); err == nil {
+			t.Errorf("%q was read as %d bytes", text, got)
+		}
+	}
+	for text, want := range map[string]time.Duration{"10m": 10 * time.Minute, "1.5": 1500 * time.Millisecond, "0": 0} {
+		if got, err := models.ParseDuration(text); err != nil || got.Std() != want {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "soon", "-1s", "-3", "NaN", "1e300"} {
+		if got, err := models.ParseDuration(text); err == nil {
+			t.Errorf("%q was read as %s", text, got)
+		}
+	}
+	for text, want := range map[string]models.Priority{"critical": 90, "HIGH": 70, "normal": 50, "low": 30, "0": 0, "100": 100} {
+		if got, err := models.ParsePriority(text); err != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+	}
+}
+
+func TestPoolsAreCheckedNamingTheField(t *testing.T) {
+	good := models.PoolSpec{Name: "p", Kind: models.KindStdio, Command: []string{"w"}, Max: 3}.WithDefaults()
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for field, spoil := range map[string]func(*models.PoolSpec){
+		"name":               func(p *models.PoolSpec) { p.Name = "a b" },
+		"pools.p.kind":       func(p *models.PoolSpec) { p.Kind = "ssh" },
+		"pools.p.command":    func(p *models.PoolSpec) { p.Command = nil },
+		"pools.p.min":        func(p *models.PoolSpec) { p.Min = 4 },
+		"pools.p.max":        func(p *models.PoolSpec) { p.Max = 0 },
+		"pools.p.policy":     func(p *models.PoolSpec) { p.Policy = "guess" },
+		"pools.p.slo":        func(p *models.PoolSpec) { p.SLO = -1 },
+		"pools.p.violations": func(p *models.PoolSpec) { p.Violations = 1 },
+	} {
+		bad := good
+		spoil(&bad)
+		var fe *models.FieldError
+		if err := bad.Validate(); !errors.As(err, &fe) || fe.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestPoolSeriesNamesComeApartAgain(t *testing.T) {
+	pool, what, ok := models.ParsePoolSeries(models.PoolSeries("gpu-1", models.PoolLoad))
+	if !ok || pool != "gpu-1" || what != models.PoolLoad {
+		t.Errorf("%q %q %v", pool, what, ok)
+	}
+	for _, name := range []string{"host.cpu", "pool.", "pool.x", "pool.x.", "pool..load"} {
+		if _, _, ok := models.ParsePoolSeries(name); ok {
+			t.Errorf("%q was taken for a pool's series", name)
+		}
+	}
+}
