@@ -1,0 +1,148 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/adrg/xdg"
+
+	"loadstar/models"
+)
+
+// Config is everything that can be set, with its default.
+type Config struct {
+	// StateDir holds the journal, the logs, the models' weights and the socket.
+	// Default: $XDG_STATE_HOME/loadstar.
+	StateDir string `json:"state_dir"`
+	// URL is where the commands find a daemon other than the state folder's own,
+	// as in https://host:7777. Default: none, the socket in StateDir.
+	URL string `json:"url"`
+	// Listen adds a TCP listener (host:port) to the unix socket; it needs Token. Default: none.
+	Listen string `json:"listen"`
+	// Token is what TCP clients must show. Default: none.
+	Token string `json:"token"`
+	// TLSCert and TLSKey are PEM files for Listen. Default: none, plain HTTP.
+	TLSCert string `json:"tls_cert"`
+	TLSKey  string `json:"tls_key"`
+	// NATS is the URL of an external cluster for the journal. Default: none, a
+	// server inside the process that listens on nothing.
+	NATS string `json:"nats"`
+	// LogFormat is text or json. Default: text.
+	LogFormat string `json:"log_format"`
+	// LogLevel is debug, info, warn or error. Default: info.
+	LogLevel string `json:"log_level"`
+	// Drain is how long running tasks may go on after SIGTERM. Default: 30s.
+	Drain models.Duration `json:"drain"`
+	// KillGrace is the time from SIGTERM to SIGKILL for a task. Default: 5s.
+	KillGrace models.Duration `json:"kill_grace"`
+	// AgentID is the name of this host's own agent. Default: the host's name.
+	AgentID string `json:"agent_id"`
+	// Capabilities are what this host's agent can do beyond running programs. Default: none.
+	Capabilities []string `json:"capabilities"`
+	// SampleInterval is the collector's step. Default: 1s.
+	SampleInterval models.Duration `json:"sample_interval"`
+	// DecisionInterval is the time between two decisions of a pool's size. Default: 2s.
+	DecisionInterval models.Duration `json:"decision_interval"`
+	// ScaleInWindow is how far back a need keeps a pool from shrinking. Default: 5m.
+	ScaleInWindow models.Duration `json:"scale_in_window"`
+	// TrainShare is the share of one core that training may take, 0 (never train) to 1. Default: 0.25.
+	TrainShare float64 `json:"train_share"`
+	// TaskLogMaxBytes bounds the output kept of one attempt. Default: 8MiB.
+	TaskLogMaxBytes models.Bytes `json:"task_log_max_bytes"`
+	// TaskLogsMaxBytes bounds the output kept of all attempts. Default: 2GiB.
+	TaskLogsMaxBytes models.Bytes `json:"task_logs_max_bytes"`
+	// Pools are the worker pools by name. Default: one, named default: exec, as
+	// many slots as the CPUs that the cgroup allows.
+	Pools map[string]models.PoolSpec `json:"pools"`
+}
+
+// Default is the configuration of a host on which nothing was configured.
+func Default() Config {
+	return Config{
+		StateDir:         filepath.Join(xdg.StateHome, "loadstar"),
+		LogFormat:        "text",
+		LogLevel:         "info",
+		Drain:            models.Duration(30 * time.Second),
+		KillGrace:        models.Duration(5 * time.Second),
+		AgentID:          agentID(),
+		Capabilities:     []string{},
+		SampleInterval:   models.Duration(time.Second),
+		DecisionInterval: models.Duration(2 * time.Second),
+		ScaleInWindow:    models.Duration(5 * time.Minute),
+		TrainShare:       0.25,
+		TaskLogMaxBytes:  8 << 20,
+		TaskLogsMaxBytes: 2 << 30,
+		Pools:            map[string]models.PoolSpec{},
+	}
+}
+
+var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+func agentID() string {
+	name, err := os.Hostname()
+	if name = notInID.ReplaceAllString(name, "-"); err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+// SocketPath is where the daemon of the state folder listens.
+func (c Config) SocketPath() string { return filepath.Join(c.StateDir, "api.sock") }
+
+// Validate checks every field; the error is a *models.FieldError.
+func (c Config) Validate() error {
+	switch {
+	case c.StateDir == "":
+		return models.Invalid("state_dir", "it is empty")
+	case !filepath.IsAbs(c.StateDir):
+		return models.Invalid("state_dir", "%q is not an absolute path", c.StateDir)
+	case c.Listen != "" && c.Token == "":
+		return models.Invalid("token", "listening on %s needs one", c.Listen)
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return models.Invalid("tls_cert, tls_key", "one is set without the other")
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return models.Invalid("log_format", "%q is not text or json", c.LogFormat)
+	case c.Drain < 0:
+		return models.Invalid("drain", "%s is negative", c.Drain)
+	case c.KillGrace < 0:
+		return models.Invalid("kill_grace", "%s is negative", c.KillGrace)
+	case c.SampleInterval != models.Duration(time.Second):
+		return models.Invalid("sample_interval", "%s: only 1s is supported", c.SampleInterval)
+	case c.DecisionInterval.Std() < 100*time.Millisecond || c.DecisionInterval.Std() > time.Hour:
+		return models.Invalid("decision_interval", "%s is not between 100ms and 1h", c.DecisionInterval)
+	case c.ScaleInWindow < 0:
+		return models.Invalid("scale_in_window", "%s is negative", c.ScaleInWindow)
+	case !(c.TrainShare >= 0 && c.TrainShare <= 1):
+		return models.Invalid("train_share", "%v is not between 0 and 1", c.TrainShare)
+	case c.TaskLogMaxBytes < 4096:
+		return models.Invalid("task_log_max_bytes", "%s is less than 4KiB", c.TaskLogMaxBytes)
+	case c.TaskLogsMaxBytes < c.TaskLogMaxBytes:
+		return models.Invalid("task_logs_max_bytes", "%s is less than one attempt's %s", c.TaskLogsMaxBytes, c.TaskLogMaxBytes)
+	case c.AgentID == "" || notInID.MatchString(c.AgentID):
+		return models.Invalid("agent_id", "%q holds more than letters, digits, '.', '-' and '_'", c.AgentID)
+	}
+	if _, err := parseLevel(c.LogLevel); err != nil {
+		return err
+	}
+	for name, p := range c.Pools {
+		p.Name = name
+		if p = p.WithDefaults(); p.Kind == models.KindExec && p.Max == 0 {
+			p.Max = 1 // the wiring puts the CPUs here
+		}
+		if err := p.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Redacted is the configuration without its secrets, for showing.
+func (c Config) Redacted() Config {
+	if c.Token != "" {
+		c.Token = strings.Repeat("*", 8)
+	}
+	return c
+}

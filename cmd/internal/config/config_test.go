@@ -1,0 +1,104 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"loadstar/models"
+)
+
+func flagSet(t *testing.T, args ...string) *pflag.FlagSet {
+	t.Helper()
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	fs.String("config", "", "")
+	fs.String("state-dir", "", "")
+	fs.String("log-format", "", "")
+	fs.Duration("drain", 0, "")
+	fs.Float64("train-share", 0, "")
+	fs.StringSlice("capabilities", nil, "")
+	fs.Bool("watch", false, "")
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
+	path := writeFile(t, "state_dir: /from/file\ndrain: 1m\nlog_level: debug\ntrain_share: 0.5\npools:\n  gpu:\n    kind: stdio\n    command: [python3, w.py]\n    max: 4\n    slo: 5s\n")
+	t.Setenv("LOADSTAR_DRAIN", "2m")
+	t.Setenv("LOADSTAR_TRAIN_SHARE", "0.125")
+	t.Setenv("LOADSTAR_TOKEN", "12345")
+	t.Setenv("LOADSTAR_SOMETHING_ELSE", "x")
+	cfg, err := Load(flagSet(t, "--config", path, "--drain", "3m", "--capabilities", "a,b", "--watch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.StateDir != "/from/file" || cfg.Drain.Std() != 3*time.Minute || cfg.LogLevel != "debug" || cfg.TrainShare != 0.125 || cfg.Token != "12345" {
+		t.Errorf("%+v", cfg)
+	}
+	if strings.Join(cfg.Capabilities, " ") != "a b" || cfg.LogFormat != "text" {
+		t.Errorf("%+v", cfg)
+	}
+	if p := cfg.Pools["gpu"]; p.Name != "gpu" || p.Max != 4 || p.SLO.Std() != 5*time.Second || p.Kind != models.KindStdio {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, env string
+		args      []string
+		want      string
+	}{
+		"unknown key":        {file: "a: 1\n", want: "config.yaml:1: a: unknown key"},
+		"unknown pool key":   {file: "pools:\n  x:\n    maxx: 1\n", want: "config.yaml:3: pools.x.maxx: unknown key"},
+		"wrong type":         {file: "log_level: info\ndrain: soon\n", want: "config.yaml:2: drain: \"soon\" is not a duration"},
+		"not yaml":           {file: "a: [", want: "config.yaml: "},
+		"bad pool":           {file: "pools:\n  x:\n    kind: stdio\n    max: 2\n", want: "pools.x.command: a stdio pool needs"},
+		"bad env":            {env: "LOADSTAR_TRAIN_SHARE=lots", want: "LOADSTAR_TRAIN_SHARE: \"lots\" does not fit"},
+		"listen, no token":   {file: "listen: :1\n", want: "token: listening on :1 needs one"},
+		"bad log format":     {args: []string{"--log-format", "xml"}, want: "log_format: \"xml\" is not text or json"},
+		"no such file":       {args: []string{"--config", "/no/such/file"}, want: "/no/such/file: "},
+		"share beyond one":   {args: []string{"--train-share", "2"}, want: "train_share: 2 is not between 0 and 1"},
+		"capabilities twice": {file: "capabilities: gpu\n", want: "config.yaml:1: capabilities: a string does not fit here"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+			args := c.args
+			if c.file != "" {
+				args = append(args, "--config", writeFile(t, c.file))
+			}
+			if key, value, ok := strings.Cut(c.env, "="); ok {
+				t.Setenv(key, value)
+			}
+			_, err := Load(flagSet(t, args...))
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("got %v\nwant …%s…", err, c.want)
+			}
+			if !errors.Is(err, models.ErrInvalid) {
+				t.Errorf("%v does not wrap ErrInvalid", err)
+			}
+		})
+	}
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Error(err)
+	}
+}
