@@ -1,36 +1,111 @@
 package lstm
 
 import (
-	"context"
-	"errors"
+	"fmt"
+	"sync"
 )
 
 // Model is a trained network. It does not change: any number of goroutines may use it.
 type Model struct {
-	info Info
+	info    Info
+	d       dims
+	s       scaler
+	w       *weights
+	adam    *adam        // where the optimiser stopped, to go on from
+	stretch [][2]float32 // by step ahead: what calibration multiplies the distances below and above the median by
+	k       *kernels
+	scratch sync.Pool // of *scratch
+}
+
+// scratch is the memory of one forecast.
+type scratch struct {
+	batch *batch
+	tape  *tape
+	out   []float32
+}
+
+func newModel(info Info, s scaler, w *weights, a *adam) *Model {
+	m := &Model{info: info, d: newDims(info.Config), s: s, w: w, adam: a, k: detectKernels()}
+	m.stretch = make([][2]float32, m.d.horizon)
+	for i := range m.stretch {
+		m.stretch[i] = [2]float32{1, 1}
+	}
+	m.scratch.New = func() any {
+		return &scratch{batch: newBatch(m.d, 1), tape: newTape(m.d, 1, false), out: make([]float32, m.d.outputs())}
+	}
+	return m
 }
 
 // Info says what the model is and what it was trained on.
 func (m *Model) Info() Info { return m.info }
 
-// Train fits a network to a series. With prev, a model of the same shape and
-// season, it goes on from prev's weights and optimiser state; a prev that does
-// not fit is ignored, so that a caller may always pass what it has. It returns
-// ctx.Err() soon after ctx ends, ErrTooShort below MinPoints observed values, and
-// ErrNotFinite when a value, the loss or a gradient was.
-func Train(ctx context.Context, cfg Config, data Data, prev *Model, opts TrainOptions) (*Model, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Forecast returns the quantiles of the Horizon steps after data's last.
+// Forecast returns the quantiles of the Horizon steps after data's last. data must
+// have the step that the model was trained on; the error wraps ErrTooShort where
+// nothing was observed within the context.
 func (m *Model) Forecast(data Data) (Quantiles, error) {
-	return Quantiles{}, errors.ErrUnsupported
+	if keep := lookback(m.d, m.s.Season); len(data.Values) > keep && (data.Mask == nil || len(data.Mask) == len(data.Values)) {
+		cut := len(data.Values) - keep
+		data.Start = data.Start.Add(data.Step * timeSteps(cut))
+		data.Values = data.Values[cut:]
+		if data.Mask != nil {
+			data.Mask = data.Mask[cut:]
+		}
+	}
+	mask, err := checkData(data)
+	if err != nil {
+		return Quantiles{}, err
+	}
+	if data.Step != m.s.Step {
+		return Quantiles{}, fmt.Errorf("lstm: Step is %s, the model was trained on %s", data.Step, m.s.Step)
+	}
+	seen := false
+	for _, ok := range mask[max(0, len(mask)-m.d.context):] {
+		seen = seen || ok
+	}
+	if !seen {
+		return Quantiles{}, fmt.Errorf("lstm: %w: nothing was observed in the last %d steps", ErrTooShort, m.d.context)
+	}
+	f := newFrame(m.s, m.d, data, mask)
+	return m.forecastAt(f, f.origin(len(mask)-1)), nil
 }
 
-// Save writes the model to path: a temporary file beside it, synced, renamed, and
-// the folder synced.
-func (m *Model) Save(path string) error { return errors.ErrUnsupported }
+// forecastAt runs one window.
+func (m *Model) forecastAt(f *frame, o origin) Quantiles {
+	sc := m.scratch.Get().(*scratch)
+	defer m.scratch.Put(sc)
+	f.fill(sc.batch, 1, 0, o, 0)
+	last := runLSTM(m.k, m.d, 1, sc.batch.x, m.w.cell, sc.tape)
+	runHead(m.k, m.d, 1, last, sc.batch.skips, sc.batch.futures, m.w, sc.out)
 
-// Load reads a model written by Save. A damaged, oversized or non-finite file is
-// refused; the error says what is wrong with it.
-func Load(path string) (*Model, error) { return nil, errors.ErrUnsupported }
+	q := Quantiles{
+		P10: make([]float64, m.d.horizon), P50: make([]float64, m.d.horizon), P90: make([]float64, m.d.horizon),
+		All: make([][NumQuantiles]float64, m.d.horizon),
+	}
+	lo, hi := f.bounds(o)
+	var scaled, slopes [NumQuantiles]float32
+	for h := range m.d.horizon {
+		spread(sc.out[h*NumQuantiles:(h+1)*NumQuantiles], scaled[:], slopes[:])
+		base := f.baseline(o, h+1)
+		for i, v := range scaled {
+			v = stretched(scaled[middle], v, m.stretch[h])
+			y := m.s.back(base+float64(v)*o.residual, lo, hi)
+			if m.info.Config.NonNegative {
+				y = max(y, 0)
+			}
+			if m.info.Config.Max > 0 {
+				y = min(y, m.info.Config.Max)
+			}
+			q.All[h][i] = y
+		}
+		q.P10[h], q.P50[h], q.P90[h] = q.All[h][0], q.All[h][middle], q.All[h][NumQuantiles-1]
+	}
+	return q
+}
+
+// stretched moves a quantile away from the median or towards it.
+func stretched(median, v float32, by [2]float32) float32 {
+	if v < median {
+		return median + (v-median)*by[0]
+	}
+	return median + (v-median)*by[1]
+}

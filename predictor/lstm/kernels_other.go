@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package lstm
+
+// detectKernels chooses the fastest kernels that this CPU has.
+func detectKernels() *kernels { return portable() }

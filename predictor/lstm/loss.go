@@ -1,0 +1,134 @@
+package lstm
+
+import (
+	"fmt"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// lossOp is the mean pinball loss of non-crossing quantiles as one operation:
+// (raw outputs: batch × outputs, targets: batch × horizon, weights: batch × horizon) -> a number.
+// A target of weight 0 does not count.
+type lossOp struct {
+	opBase
+	d     dims
+	batch int
+}
+
+func newLossOp(d dims, batch int) *lossOp {
+	return &lossOp{
+		opBase: opBase{name: "lstm.pinball", arity: 3, kind: matrices(3, tensor.Float32), shape: tensor.ScalarShape()},
+		d:      d, batch: batch,
+	}
+}
+
+// Do computes the loss.
+func (o *lossOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
+	defer o.guard(&err)
+	n := o.batch * o.d.horizon
+	in, err := o.inputs(vs, n*NumQuantiles, n, n)
+	if err != nil {
+		return nil, err
+	}
+	return gorgonia.NewF32(float32(batchLoss(in[0], in[1], in[2]))), nil
+}
+
+// batchLoss is the weighted mean pinball loss of raw outputs.
+func batchLoss(raw, targets, weights []float32) float64 {
+	var quantiles, slopes [NumQuantiles]float32
+	loss, total := 0.0, 0.0
+	for i, w := range weights {
+		if w == 0 {
+			continue
+		}
+		spread(raw[i*NumQuantiles:(i+1)*NumQuantiles], quantiles[:], slopes[:])
+		loss += float64(w) * pinball(quantiles[:], targets[i])
+		total += float64(w)
+	}
+	if total == 0 {
+		return 0
+	}
+	return loss / total
+}
+
+// DiffWRT says that the raw outputs are what it is differentiable by.
+func (o *lossOp) DiffWRT(int) []bool { return []bool{true, false, false} }
+
+// SymDiff adds the backward pass to the graph.
+func (o *lossOp) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	back := &lossGradOp{
+		opBase: opBase{
+			name: "lstm.pinball.grad", arity: 4, shape: tensor.Shape{o.batch, o.d.outputs()},
+			kind: hm.NewFnType(matrix(), matrix(), matrix(), tensor.Float32, matrix()),
+		},
+		of: o,
+	}
+	n, err := gorgonia.ApplyOp(back, in[0], in[1], in[2], grad)
+	return gorgonia.Nodes{n, nil, nil}, err
+}
+
+// lossGradOp is (raw, targets, weights, gradient of the loss) -> the loss by the raw outputs.
+type lossGradOp struct {
+	opBase
+	of *lossOp
+}
+
+// Do computes the gradient. The pinball loss has no derivative where a quantile
+// meets the target; the one from below is taken.
+func (o *lossGradOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
+	defer o.guard(&err)
+	n := o.of.batch * o.of.d.horizon
+	if len(vs) != o.arity {
+		return nil, fmt.Errorf("%s: %d inputs, not %d", o.name, len(vs), o.arity)
+	}
+	in, err := o.inputs(vs[:3], n*NumQuantiles, n, n)
+	if err != nil {
+		return nil, err
+	}
+	outer, ok := vs[3].Data().(float32)
+	if !ok {
+		return nil, fmt.Errorf("%s: the incoming gradient is a %T", o.name, vs[3].Data())
+	}
+	raw, targets, weights := in[0], in[1], in[2]
+	total := 0.0
+	for _, w := range weights {
+		total += float64(w)
+	}
+	draw := make([]float32, n*NumQuantiles)
+	if total == 0 {
+		return denseOf(draw, o.of.batch, o.of.d.outputs()), nil
+	}
+	for i, w := range weights {
+		if w != 0 {
+			at := i * NumQuantiles
+			spreadBack(raw[at:at+NumQuantiles], targets[i], outer*float32(float64(w)/total/NumQuantiles), draw[at:at+NumQuantiles])
+		}
+	}
+	return denseOf(draw, o.of.batch, o.of.d.outputs()), nil
+}
+
+// spreadBack is the gradient of unit × the summed pinball loss by one step's raw
+// outputs. A distance moves its own level and all those further out.
+func spreadBack(raw []float32, target, unit float32, draw []float32) {
+	var quantiles, slopes, dq [NumQuantiles]float32
+	spread(raw, quantiles[:], slopes[:])
+	for i, q := range quantiles {
+		if target > q {
+			dq[i] = -unit * float32(level(i))
+		} else {
+			dq[i] = unit * float32(1-level(i))
+		}
+	}
+	var above, below float32
+	for i := NumQuantiles - 1; i > middle; i-- {
+		above += dq[i]
+		draw[i] = above * slopes[i]
+	}
+	for i := range middle {
+		below += dq[i]
+		draw[i] = -below * slopes[i]
+	}
+	draw[middle] = above + below + dq[middle]
+}

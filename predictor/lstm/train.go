@@ -1,0 +1,353 @@
+package lstm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"loadstar/predictor/features"
+)
+
+// maxValidation is how many windows the validation loss is taken over.
+const maxValidation = 256
+
+// Train fits a network to a series. With prev, a model of the same shape, step and
+// season, it goes on from prev's weights and optimiser state; a prev that does
+// not fit is ignored, so that a caller may always pass what it has. It returns
+// ctx.Err() soon after ctx ends, ErrTooShort below MinPoints observed values, and
+// ErrNotFinite when a value, the loss or a gradient was.
+func Train(ctx context.Context, cfg Config, data Data, prev *Model, opts TrainOptions) (*Model, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.Defaults()
+	mask, err := checkData(data)
+	if err != nil {
+		return nil, err
+	}
+	points := features.Grid{Mask: mask}.Observed()
+	if points < MinPoints {
+		return nil, fmt.Errorf("lstm: %w: %d of %d needed", ErrTooShort, points, MinPoints)
+	}
+	if data.Season > len(data.Values)/2 {
+		data.Season = 0 // a season must be seen twice to be learnt from
+	}
+	t, err := newTrainer(cfg, data, mask, prev)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.start(prev); err != nil {
+		return nil, err
+	}
+	if err := t.run(ctx, opts); err != nil {
+		return nil, err
+	}
+	return t.model(data, points)
+}
+
+// trainer is one training run.
+type trainer struct {
+	cfg        Config
+	d          dims
+	k          *kernels
+	s          scaler
+	frame      *frame
+	split      int      // the first step of the validation slice
+	train      []origin // windows to learn from; their targets end before split
+	validation *batch   // windows to stop by
+	checks     []origin // their origins
+	rng        *rand.Rand
+	w          *weights
+	adam       *adam
+	best       *weights
+	bestAdam   *adam
+	bestLoss   float64
+	firstLoss  float64
+	epochs     int // run so far, earlier runs included
+	bestEpochs int
+}
+
+func newTrainer(cfg Config, data Data, mask []bool, prev *Model) (*trainer, error) {
+	n := len(data.Values)
+	slice := max(int(math.Round(float64(n)*cfg.Validation)), min(cfg.Horizon, n/5), 1)
+	t := &trainer{cfg: cfg, d: newDims(cfg), k: detectKernels(), split: n - slice, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6c6f616473746172))}
+	known := data
+	known.Values = data.Values[:t.split]
+	var err error
+	if t.s, err = fitScaler(cfg, known, mask[:t.split]); err != nil {
+		return nil, err
+	}
+	t.frame = newFrame(t.s, t.d, data, mask)
+	_, width, _ := features.Spread(t.frame.view.Values[:t.split], mask[:t.split])
+	t.s.Width = width
+	t.s.Residual = 1
+	t.frame.s = t.s
+	t.cut(n)
+	if len(t.train) == 0 || len(t.checks) == 0 {
+		return nil, fmt.Errorf("lstm: %w: no window with a known value after it", ErrTooShort)
+	}
+	t.s.Residual = t.residualSize()
+	if prev != nil && t.s.near(prev.s) {
+		t.s.Residual = prev.s.Residual // the unit that prev's weights speak in
+	}
+	t.frame.s = t.s
+	for _, set := range [][]origin{t.train, t.checks} {
+		for i := range set {
+			set[i].residual = set[i].width * t.s.Residual
+		}
+	}
+	t.validation = newBatch(t.d, len(t.checks))
+	for i, o := range t.checks {
+		t.frame.fill(t.validation, len(t.checks), i, o, n)
+	}
+	return t, nil
+}
+
+// cut lists the windows: an origin needs a value, something to learn from before it
+// and a target after it. Where there is a season the first one is only read.
+func (t *trainer) cut(n int) {
+	mask := t.frame.view.Mask
+	first := min(t.d.context/2, 8, t.split/4)
+	if t.s.Season > 0 && t.s.Season+first < t.split-t.split/8 {
+		first += t.s.Season
+	}
+	following := func(at, limit int) bool {
+		return slices.Contains(mask[min(at+1, limit):min(at+1+t.d.horizon, limit)], true)
+	}
+	stride := max(1, (t.split-first)/20000)
+	for at := first; at < t.split-1; at += stride {
+		if mask[at] && following(at, t.split) {
+			t.train = append(t.train, t.frame.origin(at))
+		}
+	}
+	stride = max(1, (n-t.split+maxValidation-1)/maxValidation)
+	for at := n - 2; at >= t.split-1; at -= stride {
+		if mask[at] && following(at, n) {
+			t.checks = append(t.checks, t.frame.origin(at))
+		}
+	}
+	slices.Reverse(t.checks)
+}
+
+// residualSize is the typical error of the baseline, in widths of the window.
+func (t *trainer) residualSize() float64 {
+	sum, n := 0.0, 0.0
+	for _, o := range t.sample(512) {
+		for h := 1; h <= t.d.horizon; h += max(1, t.d.horizon/8) {
+			if i := o.at + h; i < t.split && t.frame.view.Mask[i] {
+				sum += min(math.Abs(t.frame.view.Values[i]-t.frame.baseline(o, h))/o.width, targetClip)
+				n++
+			}
+		}
+	}
+	if n == 0 {
+		return 1
+	}
+	return min(max(1.25*sum/n, 0.02), 4)
+}
+
+// sample is up to n of the training windows, evenly spread.
+func (t *trainer) sample(n int) []origin {
+	stride := max(1, len(t.train)/n)
+	var out []origin
+	for i := len(t.train) - 1; i >= 0; i -= stride {
+		out = append(out, t.train[i])
+	}
+	return out
+}
+
+// start sets the weights: drawn, with the baseline's empirical quantiles as the
+// output; or prev's where they fit and are better than that.
+func (t *trainer) start(prev *Model) error {
+	t.w = newWeights(t.d)
+	t.w.initialise(t.d, t.rng)
+	t.adam = newAdam(tensorSizes(t.w), t.cfg.LearningRate, t.cfg.ClipNorm, t.cfg.WeightDecay)
+	t.startQuantiles()
+	if err := t.check(); err != nil {
+		return err
+	}
+	t.firstLoss = t.bestLoss
+	if prev == nil || prev.d != t.d || !t.s.near(prev.s) {
+		return nil
+	}
+	fresh, none := t.w.clone(), t.adam
+	t.w.copyFrom(prev.w)
+	t.adam, t.epochs = prev.adam.clone(), prev.info.Epochs
+	t.adam.clip, t.adam.decay = t.cfg.ClipNorm, t.cfg.WeightDecay
+	if err := t.check(); err != nil {
+		return err
+	}
+	if t.bestLoss == t.firstLoss { // prev knows less than nothing: the series has changed
+		t.w.copyFrom(fresh)
+		t.adam, t.epochs = none, 0
+	}
+	return nil
+}
+
+// startQuantiles sets the output's bias to the quantiles of the baseline's error at
+// each step ahead, pooled with the steps around it.
+func (t *trainer) startQuantiles() {
+	windows := t.sample(1024)
+	bias := t.w.head[t.d.hidden*t.d.outputs():]
+	byStep := make([][]float64, t.d.horizon)
+	for _, o := range windows {
+		for h := 1; h <= t.d.horizon; h++ {
+			if i := o.at + h; i < t.split && t.frame.view.Mask[i] {
+				byStep[h-1] = append(byStep[h-1], float64(clip((t.frame.view.Values[i]-t.frame.baseline(o, h))/o.residual, targetClip)))
+			}
+		}
+	}
+	var pooled []float64
+	for h := range t.d.horizon {
+		around := byStep[h]
+		for reach := 1; len(around) < 64 && reach <= 8; reach++ {
+			around = slices.Clone(around)
+			for _, g := range []int{h - reach, h + reach} {
+				if g >= 0 && g < t.d.horizon {
+					around = append(around, byStep[g]...)
+				}
+			}
+		}
+		if len(around) == 0 {
+			around = pooled // further ahead than anything seen: as the step before
+		}
+		around = slices.Clone(around)
+		slices.Sort(around)
+		pooled = around
+		biasOf(around, bias[h*NumQuantiles:(h+1)*NumQuantiles])
+	}
+}
+
+// biasOf is the raw output whose quantiles are those of sorted errors.
+func biasOf(sorted []float64, raw []float32) {
+	q := func(i int) float64 { return features.Quantile(sorted, level(i)) }
+	inverse := func(gap float64) float32 { // of softplus
+		gap = max(gap, 0.01)
+		return float32(gap + math.Log(-math.Expm1(-gap)))
+	}
+	raw[middle] = float32(q(middle))
+	for i := range middle {
+		raw[i] = inverse(q(i+1) - q(i))
+	}
+	for i := middle + 1; i < NumQuantiles; i++ {
+		raw[i] = inverse(q(i) - q(i-1))
+	}
+}
+
+func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
+	size := min(t.cfg.BatchSize, max(1, len(t.train)))
+	g, err := newGraph(t.k, t.d, size, t.w)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	batches := min(t.cfg.EpochBatches, (len(t.train)+size-1)/size)
+	before := t.epochs
+	order := t.rng.Perm(len(t.train))
+	next, idle := 0, 0
+	for epoch := range t.cfg.Epochs {
+		for b := range batches {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if opts.Pace != nil {
+				opts.Pace()
+			}
+			for row := range size {
+				if next == len(order) {
+					next = 0
+					t.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+				}
+				t.frame.fill(g.batch, size, row, t.train[order[next]], t.split)
+				next++
+			}
+			done := (float64(epoch) + float64(b)/float64(batches)) / float64(t.cfg.Epochs)
+			t.adam.rate = t.cfg.LearningRate * (0.05 + 0.95*(1+math.Cos(math.Pi*done))/2)
+			if _, err := g.step(t.adam); err != nil {
+				return err
+			}
+		}
+		t.epochs = before + epoch + 1
+		last := t.bestLoss
+		if err := t.check(); err != nil {
+			return err
+		}
+		if opts.Progress != nil {
+			opts.Progress(float64(epoch+1)/float64(t.cfg.Epochs), t.bestLoss)
+		}
+		if idle++; t.bestLoss < last {
+			idle = 0
+		}
+		if idle >= t.cfg.Patience {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+// check takes the validation loss, and keeps the weights where they are the best so far.
+func (t *trainer) check() error {
+	loss := batchLoss(t.outputs(), t.validation.targets, t.validation.weights)
+	if math.IsNaN(loss) || math.IsInf(loss, 0) || !t.w.finite() {
+		return fmt.Errorf("lstm: the validation loss is %w", ErrNotFinite)
+	}
+	if t.best == nil || loss < t.bestLoss {
+		t.best, t.bestAdam, t.bestLoss, t.bestEpochs = t.w.clone(), t.adam.clone(), loss, t.epochs
+	}
+	return nil
+}
+
+// outputs runs the validation windows through the present weights.
+func (t *trainer) outputs() []float32 {
+	n := len(t.checks)
+	out := make([]float32, n*t.d.outputs())
+	last := runLSTM(t.k, t.d, n, t.validation.x, t.w.cell, newTape(t.d, n, false))
+	runHead(t.k, t.d, n, last, t.validation.skips, t.validation.futures, t.w, out)
+	return out
+}
+
+// model makes a model of the best weights.
+func (t *trainer) model(data Data, points int) (*Model, error) {
+	t.w.copyFrom(t.best)
+	if !t.best.finite() {
+		return nil, fmt.Errorf("lstm: the weights are %w", ErrNotFinite)
+	}
+	info := Info{
+		Config: t.cfg, Season: t.s.Season, Step: t.s.Step,
+		From: data.Start, To: data.Start.Add(timeSteps(len(data.Values)) * data.Step),
+		Points: points, Epochs: t.bestEpochs, Batches: t.bestAdam.steps,
+		Loss: t.bestLoss, Baseline: t.firstLoss, DataHash: hashData(data, t.frame.view.Mask), Weights: t.best.count(),
+	}
+	m := newModel(info, t.s, t.best, t.bestAdam)
+	if !t.cfg.Uncalibrated {
+		calibrate(t.outputs(), t.validation, t.d, m.stretch)
+	}
+	return m, nil
+}
+
+// hashData is a SHA-256 over what a series holds.
+func hashData(data Data, mask []bool) string {
+	h := sha256.New()
+	var b [8]byte
+	put := func(v uint64) {
+		binary.LittleEndian.PutUint64(b[:], v)
+		_, _ = h.Write(b[:]) // a hash never fails
+	}
+	put(uint64(data.Start.UnixNano()))
+	put(uint64(data.Step / time.Nanosecond))
+	put(uint64(data.Season))
+	for i, v := range data.Values {
+		if mask[i] {
+			put(math.Float64bits(v))
+		} else {
+			put(math.MaxUint64)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
