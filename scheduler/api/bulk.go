@@ -14,10 +14,6 @@ import (
 
 type oneInput struct {
 	Request
-	taskPath
-}
-
-type taskPath struct {
 	ID string `path:"id" maxLength:"200" doc:"The task's id"`
 }
 

@@ -403,7 +403,9 @@ func csvLines(w io.Writer, rows []models.ForecastRow) error {
 func (f *fake) config() api.Config {
 	return api.Config{
 		Tasks: f, Logs: f, Metrics: f, Forecasts: f, ForecastCSV: csvLines,
-		Info:     func() models.DaemonInfo { return models.DaemonInfo{Version: "v1", PID: 7, StartedAt: at(8), RSS: 1 << 20} },
+		Info: func() models.DaemonInfo {
+			return models.DaemonInfo{Version: "v1", PID: 7, StartedAt: at(8), RSS: 1 << 20}
+		},
 		Ready:    func() bool { return !f.starting },
 		Registry: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), Token: "secret",
 	}

@@ -14,13 +14,14 @@ import (
 	"loadstar/models"
 )
 
-// formatInput says in which form forecasts are wanted.
-type formatInput struct {
+// FormatInput says in which form forecasts are wanted. It is exported because
+// huma looks into no other embedded struct.
+type FormatInput struct {
 	Format string `query:"format" enum:"json,csv" doc:"csv is the forecast CSV; also asked for by Accept: text/csv"`
 	Accept string `header:"Accept" hidden:"true"`
 }
 
-func (in *formatInput) csv() bool {
+func (in *FormatInput) csv() bool {
 	if in.Format != "" {
 		return in.Format == "csv"
 	}
@@ -36,13 +37,13 @@ func (in *formatInput) csv() bool {
 }
 
 type forecastsInput struct {
-	formatInput
+	FormatInput
 	Series string  `query:"series" maxLength:"200" doc:"Only this series"`
 	StepS  float64 `query:"step_s" doc:"Only forecasts with this step, in seconds"`
 }
 
 type historyInput struct {
-	formatInput
+	FormatInput
 	Series  string  `query:"series" maxLength:"200" doc:"Only this series"`
 	StepS   float64 `query:"step_s" doc:"Only forecasts with this step, in seconds"`
 	From    string  `query:"from" doc:"Issued at this time or later (RFC 3339, or seconds since 1970)"`
