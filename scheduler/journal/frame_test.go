@@ -1,0 +1,61 @@
+package journal
+
+import (
+	"bytes"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestAnyFlippedBitOfAFrameIsSeen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		payload := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "payload")
+		seq := rapid.Uint64().Draw(t, "seq")
+		prev := rapid.Uint32().Draw(t, "prev")
+		k := kind(rapid.Uint8Range(uint8(kindFrame), uint8(kindLog)).Draw(t, "kind"))
+		message, sum := appendFrame(nil, k, seq, prev, payload)
+		h, got, err := decodeFrame(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (h != header{kind: k, seq: seq, prev: prev, sum: sum}) || !bytes.Equal(got, payload) || sumOf(message) != sum {
+			t.Fatalf("got %+v %x", h, got)
+		}
+		bit := rapid.IntRange(0, len(message)*8-1).Draw(t, "bit")
+		message[bit/8] ^= 1 << (bit % 8)
+		if _, _, err := decodeFrame(message); err == nil {
+			t.Fatal("a flipped bit is not seen")
+		}
+	})
+}
+
+func FuzzDecodeFrame(f *testing.F) {
+	whole, _ := appendFrame(nil, kindFrame, 7, 9, []byte("payload"))
+	f.Add(whole)
+	f.Add(whole[:20])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, payload, err := decodeFrame(data)
+		if err != nil {
+			return
+		}
+		again, _ := appendFrame(nil, h.kind, h.seq, h.prev, payload)
+		if !bytes.Equal(again, data) {
+			t.Fatalf("%x is read as what is written %x", data, again)
+		}
+	})
+}
+
+func FuzzScanBlock(f *testing.F) {
+	f.Add(make([]byte, 64), uint64(0))
+	f.Add([]byte("\x32\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00aaaaaaaa\x02\x00subj"), uint64(1))
+	f.Fuzz(func(t *testing.T, data []byte, acked uint64) {
+		s := scan{stream: journalStream, acked: acked}
+		if bad := s.block(data); bad != nil {
+			if bad.Offset < 0 || bad.Offset > int64(len(data)) || bad.Why == "" {
+				t.Fatalf("%+v", bad)
+			}
+			hasFrame(data[bad.Offset:], bad.Seq)
+		}
+		decodeMark(data)
+	})
+}
