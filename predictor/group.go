@@ -1,0 +1,291 @@
+package predictor
+
+import (
+	"math"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"loadstar/models"
+	"loadstar/predictor/baseline"
+)
+
+const (
+	firstForecast = 3    // points before anything is forecast
+	refitGrowth   = 1.5  // baselines and the learner are refitted when the points have grown so
+	refitSteps    = 240  // baselines: after so many steps at the latest
+	huge          = 1e15 // no forecast is larger
+)
+
+// key names a group.
+type key struct {
+	series string
+	step   time.Duration
+}
+
+// group is one series at one resolution. Run's goroutine writes it under the
+// service's mutex; fitted models are replaced, never changed.
+type group struct {
+	key
+	res  Resolution
+	live bool // in the history; else known from kept forecasts only
+
+	w     *window
+	kept  []*issue // ascending by at
+	bytes int      // of kept
+
+	board    board
+	bench    bench
+	drift    drift
+	scoredTo int64 // grid index of the first step that was not scored
+
+	season   int
+	scale    float64 // MASE's: mean error of the naive forecast in sample
+	fitted   []baseline.Model
+	guess    map[string]float64 // their loss when fitted
+	fittedN  int
+	fittedAt int64 // grid index
+	lastDue  int64 // unix ms of the newest moment a forecast was due
+
+	learned   Learned
+	trainedAt time.Time
+	trainedOn int
+	trainS    float64
+	triedOn   int            // points at the last try
+	trouble   string         // why the last training failed
+	failing   bool           // the learned model could not forecast the last time
+	progress  *atomic.Uint64 // float64 bits while training, else nil
+
+	// Every quantile of the learner's newest forecast, where it has more than three.
+	levels   []float64
+	quantile [][]float64
+}
+
+func newGroup(k key, res Resolution, cfg *Config) *group {
+	return &group{
+		key: k, res: res, w: newWindow(k.step, cfg.MaxPoints),
+		board: board{most: cfg.ScoreWindow}, scoredTo: math.MinInt64,
+	}
+}
+
+// bounds is what a forecast is clamped to.
+func (g *group) bounds() (lo, hi float64) {
+	lo, hi = 0, huge
+	if g.w.least < 0 {
+		lo = -huge
+	}
+	if models.Unit(g.series) == "%" {
+		hi = 100
+	}
+	return lo, hi
+}
+
+// settle is how long after a step's end its value is read, and until when a
+// missing value is waited for.
+func (g *group) settle(cfg *Config) (at, patience time.Duration) {
+	at = cfg.Settle
+	if at == 0 {
+		at = min(g.step/5, time.Second)
+	}
+	return at, max(at, min(g.step/2, 3*time.Second))
+}
+
+// fitDue says whether the baselines want fitting at grid index end.
+func (g *group) fitDue(end int64) bool {
+	switch {
+	case g.w.count < firstForecast:
+		return false
+	case len(g.fitted) == 0:
+		return true
+	case g.drift.on && g.drift.steps%driftShort == 0:
+		return true
+	}
+	return float64(g.w.count) >= refitGrowth*float64(g.fittedN) || end-g.fittedAt >= refitSteps
+}
+
+// fit is the outcome of fitting a group's baselines.
+type fit struct {
+	season int
+	scale  float64
+	models []baseline.Model
+	guess  map[string]float64
+}
+
+// fitBaselines finds the season and fits every baseline that the values allow.
+func fitBaselines(values []float64, step time.Duration, horizon int) fit {
+	f := fit{season: baseline.Season(values, step.Seconds()), guess: map[string]float64{}}
+	f.scale = naiveError(values, max(1, f.season))
+	for _, m := range []baseline.Model{baseline.NewLast(), baseline.NewSeasonalNaive(), baseline.NewHoltWinters()} {
+		if err := m.Fit(values, baseline.Params{Season: f.season, Horizon: horizon}); err != nil {
+			continue // too few values for this one yet
+		}
+		f.models = append(f.models, m)
+		f.guess[m.Name()] = m.Loss()
+	}
+	return f
+}
+
+// naiveError is the mean |y[t] - y[t-m]|, 0 where there are none.
+func naiveError(values []float64, m int) float64 {
+	sum, n := 0.0, 0.0
+	for i := m; i < len(values); i++ {
+		if d := math.Abs(values[i] - values[i-m]); !math.IsNaN(d) {
+			sum += d
+			n++
+		}
+	}
+	return sum / max(n, 1)
+}
+
+func (g *group) spec(cfg *Config) Spec {
+	lo, hi := g.bounds()
+	s := Spec{Context: g.res.Context, Horizon: g.res.Horizon, Seed: cfg.Seed, NonNegative: lo == 0}
+	if hi < huge {
+		s.Max = hi
+	}
+	return s
+}
+
+// sequence is the values before a grid index for a learner, the newest most of them.
+func (g *group) sequence(end int64, most int) Sequence {
+	v := g.w.upTo(end)
+	if len(v) > most {
+		v = v[len(v)-most:]
+	}
+	return Sequence{Values: v, Start: g.w.start(end - int64(len(v))), Step: g.step, Season: g.season}
+}
+
+// forecasts is what every model says at a grid index: settled, within bounds.
+type forecasts struct {
+	models   []packed
+	levels   []float64
+	quantile [][]float64
+	failed   error // why the learner has none, if it should
+}
+
+// look asks every model. It reads only what Run's goroutine alone writes.
+func (g *group) look(end int64, learner string) forecasts {
+	values := g.w.upTo(end)
+	lo, hi := g.bounds()
+	var out forecasts
+	for _, m := range g.fitted {
+		q, err := m.Forecast(values, g.res.Horizon)
+		if err != nil || q.Settle(lo, hi) != nil {
+			continue // no value in the tail: nothing to say
+		}
+		out.models = append(out.models, pack(m.Name(), q))
+	}
+	if g.learned == nil {
+		return out
+	}
+	tail := g.sequence(end, max(4*g.res.Context, 3*g.season+g.res.Context))
+	q, levels, all, err := g.learned.Forecast(tail)
+	if err == nil {
+		err = q.Settle(lo, hi)
+	}
+	if err == nil && len(q.P50) != g.res.Horizon {
+		err = errHorizon
+	}
+	if err != nil {
+		out.failed = err
+		return out
+	}
+	out.models = append(out.models, pack(learner, q))
+	if orderLevels(all, levels, lo, hi) {
+		out.levels, out.quantile = levels, all
+	}
+	return out
+}
+
+// orderLevels clamps and orders each step's quantiles; false where they cannot be used.
+func orderLevels(all [][]float64, levels []float64, lo, hi float64) bool {
+	if len(levels) == 0 || len(all) == 0 {
+		return false
+	}
+	for _, row := range all {
+		if len(row) != len(levels) {
+			return false
+		}
+		least := lo
+		for i, v := range row {
+			if math.IsNaN(v) {
+				return false
+			}
+			row[i] = min(max(v, least), hi)
+			least = row[i]
+		}
+	}
+	return true
+}
+
+// keep appends an issue; what was issued at its time or later was issued by a
+// clock that has since been set back, and goes.
+func (g *group) keep(i *issue) (bytes int) {
+	bytes = g.dropFrom(i.at)
+	g.kept = append(g.kept, i)
+	g.bytes += i.size()
+	return bytes + i.size()
+}
+
+// dropFrom forgets the issues made at a time or later, and returns by how much
+// the bytes kept have changed.
+func (g *group) dropFrom(at int64) int {
+	before := g.bytes
+	for n := len(g.kept); n > 0 && g.kept[n-1].at >= at; n-- {
+		g.bytes -= g.kept[n-1].size()
+		g.kept = g.kept[:n-1]
+	}
+	return g.bytes - before
+}
+
+// dropOldest forgets the oldest issue.
+func (g *group) dropOldest() int {
+	n := g.kept[0].size()
+	g.kept[0] = nil
+	g.kept = g.kept[1:]
+	g.bytes -= n
+	return n
+}
+
+// scoreTo scores every step before grid index end that was not scored, against
+// what is kept. It returns whether drift began or ended.
+func (g *group) scoreTo(end int64) (changed bool) {
+	from := max(g.scoredTo, g.w.first, end-int64(2*g.board.most))
+	for i := from; i < end; i++ {
+		y, ok := g.w.at(i)
+		if !ok {
+			continue
+		}
+		s, ok := score(g.kept, g.w.step, i, y)
+		if !ok {
+			continue
+		}
+		changed = g.drift.watch(&g.board, s, g.bench.champion, g.lossFloor()) != changed
+		g.board.push(s)
+	}
+	g.scoredTo = max(g.scoredTo, end)
+	return changed
+}
+
+// lossFloor is a loss that is noise beside the series' own changes.
+func (g *group) lossFloor() float64 { return 0.01*g.scale + 1e-9 }
+
+// crown chooses the champion among the models with a forecast now.
+func (g *group) crown(names []string) (changed bool) {
+	if !g.drift.on {
+		return g.bench.choose(&g.board, names, g.guess)
+	}
+	best := refuge(&g.board, names)
+	if best == "" {
+		return g.bench.choose(&g.board, names, g.guess)
+	}
+	return g.bench.crown(best, "drift: "+g.drift.why+"; "+best+" is the safest of the last "+strconv.Itoa(driftShort)+" steps")
+}
+
+// newest is the newest issue.
+func (g *group) newest() (*issue, bool) {
+	if len(g.kept) == 0 {
+		return nil, false
+	}
+	return g.kept[len(g.kept)-1], true
+}
