@@ -51,6 +51,8 @@ func TestBadDocumentsAreRefusedNamingLineAndField(t *testing.T) {
 		{`{"priority":101}`, `f:1: priority: "101" is not`},
 		{`{"retries":"three"}`, "f:1: retries: a JSON string does not fit here (an integer expected)"},
 		{`{"timeout":"soon"}`, `f:1: timeout: "soon" is not a duration`},
+		{`{"resources":{"memory":-1}}`, "f:1: resources.memory: -1 is negative"},
+		{`{"resources":{"memory":"-2"}}`, `f:1: resources: "-2" is not an amount`},
 		{`{"resources":{"gpu":1}}`, `f:1: resources: unknown field "gpu"`},
 		{`{"task_id":"a","dependencies":["a"]}`, "f:1: task a: dependencies: the task depends on itself"},
 		{`{"dir":"here"}`, `f:1: dir: "here" is not an absolute path`},

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -61,6 +62,18 @@ func TestUnitsAreReadAndWritten(t *testing.T) {
 		if got, err := models.ParsePriority(text); err != nil || got != want {
 			t.Errorf("%s: %d, %v", text, got, err)
 		}
+	}
+}
+
+func TestAnUnknownAmountOfMemoryIsReadBack(t *testing.T) {
+	want := models.DecisionInput{FreeMemory: -1}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got models.DecisionInput
+	if err := json.Unmarshal(text, &got); err != nil || got.FreeMemory != want.FreeMemory {
+		t.Errorf("%s: %d, %v", text, got.FreeMemory, err)
 	}
 }
 

@@ -149,6 +149,9 @@ func (t *TaskSpec) checkCommand() error {
 	if r := t.Resources; r != nil && (r.CPU < 0 || r.CPU > 1e6) {
 		return Invalid("resources.cpu", "%v is not a number of cores", r.CPU)
 	}
+	if r := t.Resources; r != nil && r.Memory < 0 {
+		return Invalid("resources.memory", "%d is negative", r.Memory)
+	}
 	return nil
 }
 

@@ -139,7 +139,8 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 }
 
 // Bytes is an amount of memory in bytes, written with a binary unit ("512MiB")
-// in JSON where it divides evenly, else as a plain number of bytes.
+// in JSON where it divides evenly, else as a plain number of bytes. Where an
+// amount may be unknown it is -1, which is read back but is no valid input.
 type Bytes int64
 
 var byteUnits = []struct {
@@ -192,8 +193,12 @@ func (b Bytes) String() string {
 // MarshalText writes what String gives.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// UnmarshalText reads what ParseBytes reads.
+// UnmarshalText reads what ParseBytes reads, and the -1 that MarshalText writes.
 func (b *Bytes) UnmarshalText(text []byte) error {
+	if string(text) == "-1" {
+		*b = -1
+		return nil
+	}
 	v, err := ParseBytes(string(text))
 	if err != nil {
 		return err

@@ -98,10 +98,9 @@ func TestActionsReachTheScheduler(t *testing.T) {
 	same(t, "prioritize", s.priority, err, 0)
 	same(t, "selection", s.selection, nil, models.Selection{Filter: &models.TaskFilter{Pool: "gpu"}})
 
-	filter := models.TaskFilter{States: []models.State{models.Success}, Labels: map[string]string{}, Text: "tr&e=", Limit: 5, Cursor: "x", Oldest: true}
-	filter.Labels = nil
+	filter := models.TaskFilter{States: []models.State{models.Success}, Labels: map[string]string{"k": "v=&"}, Text: "tr&e=", Limit: 5, Cursor: "x", Oldest: true}
 	page, err := c.Tasks(ctx, filter)
-	same(t, "tasks", page, err, models.TaskPage{Tasks: nil, Next: "more", Total: 3})
+	same(t, "tasks", page, err, models.TaskPage{Tasks: []models.Task{}, Next: "more", Total: 3})
 	same(t, "filter", s.filter, nil, filter)
 
 	two, policy := 2, models.PolicyStatic
@@ -110,8 +109,9 @@ func TestActionsReachTheScheduler(t *testing.T) {
 	same(t, "patch", s.patch, nil, models.PoolPatch{Min: &two, Policy: &policy})
 
 	given := []models.Point{{At: at(8), Value: 1}, {At: at(9), Value: -2.5}}
-	same(t, "import", s.imported, c.Import(ctx, "mine", time.Hour, given), nil)
-	same(t, "imported", s.imported, nil, given)
+	err = c.Import(ctx, "mine", time.Hour, given)
+	same(t, "import", s.imported, err, given)
+	same(t, "import's step", s.step, nil, time.Hour)
 }
 
 func TestAnIdOfOddCharactersNamesItself(t *testing.T) {

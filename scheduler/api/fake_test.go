@@ -53,6 +53,7 @@ type fake struct {
 	history    []models.ForecastRow
 	forecasts  []models.SeriesForecast
 	panics     bool
+	closed     int // logs
 }
 
 func at(hour int) time.Time { return time.Date(2026, 11, 24, hour, 0, 0, 0, time.UTC) }
@@ -284,9 +285,28 @@ func (f *fake) Open(id string, attempt int) (io.ReadCloser, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if l, ok := f.logs[logName(id, attempt)]; ok {
-		return io.NopCloser(strings.NewReader(l.text)), nil
+		return openedLog{strings.NewReader(l.text), f}, nil
 	}
 	return nil, fmt.Errorf("log of %s: %w", logName(id, attempt), models.ErrNotFound)
+}
+
+// openedLog counts its closing.
+type openedLog struct {
+	io.Reader
+	fake *fake
+}
+
+func (l openedLog) Close() error {
+	l.fake.mu.Lock()
+	defer l.fake.mu.Unlock()
+	l.fake.closed++
+	return nil
+}
+
+func (f *fake) closedLogs() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
 }
 
 type followed struct {

@@ -200,7 +200,7 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout)) // see extend
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF { //nolint:errorlint // io.EOF comes bare from a Reader
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
