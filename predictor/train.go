@@ -42,6 +42,8 @@ type trainJob struct {
 	err   error
 	took  time.Duration
 	saved error
+
+	preempted bool // Run's goroutine's: cancelled for a request
 }
 
 // trainRequest is a person's wish to train now.
@@ -230,7 +232,7 @@ func (s *Service) due(g *group, now time.Time) bool {
 func (s *Service) trained(j *trainJob) {
 	s.train.current = nil
 	g := j.group
-	preempted := j.err != nil && j.ctx.Err() != nil && j.request == nil
+	preempted := j.request == nil && j.err != nil && (j.preempted || errors.Is(j.err, context.Canceled))
 	s.mu.Lock()
 	g.progress = nil
 	if !preempted {
@@ -336,7 +338,8 @@ func (s *Service) accept(r *trainRequest) {
 		r.left = len(jobs)
 		s.train.queue = append(s.train.queue, jobs...)
 		if c := s.train.current; c != nil && c.request == nil {
-			c.cancel() // it is due still, and comes back
+			c.preempted = true // it is due still, and comes back
+			c.cancel()
 		}
 	}
 }
