@@ -30,7 +30,7 @@ func New(cfg Config) (*API, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	a := &API{cfg: cfg.withDefaults(), mux: http.NewServeMux()}
-	a.huma = humago.New(a.mux, a.humaConfig())
+	a.huma = onlyJSON{humago.New(a.mux, a.humaConfig())}
 	for _, add := range []func(){
 		a.addTasks, a.addBulk, a.addWaits, a.addLogs, a.addPools, a.addStatus,
 		a.addSeries, a.addForecasts, a.addTrain, a.addEvents, a.addHealth,
@@ -53,7 +53,7 @@ func (a *API) Handler() http.Handler { return a.handler }
 func (a *API) humaConfig() huma.Config {
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	aliasTypes(schemas)
-	c := huma.Config{
+	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
@@ -78,9 +78,13 @@ func (a *API) humaConfig() huma.Config {
 			return v, nil
 		}},
 	}
-	c.RejectUnknownQueryParameters = true
-	return c
 }
+
+// onlyJSON has huma answer in JSON whatever the client accepts: there is nothing
+// else to choose, and huma's choosing panics on some headers that are not ASCII.
+type onlyJSON struct{ huma.API }
+
+func (onlyJSON) Negotiate(string) (string, error) { return "application/json", nil }
 
 // jsonFormat writes a value whole or not at all: what cannot be encoded becomes
 // a 500 problem in its place.
@@ -134,6 +138,7 @@ func register[I, O any](a *API, op huma.Operation, handle func(context.Context, 
 	if op.Method == http.MethodGet {
 		part = "query"
 	}
+	op.RejectUnknownQueryParameters = true // a filter that is misspelt must not select everything
 	op.Errors = append(op.Errors, http.StatusUnprocessableEntity, http.StatusServiceUnavailable)
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
@@ -188,15 +193,15 @@ func (a *API) addHealth() {
 	type status struct {
 		Status string `json:"status" example:"ok"`
 	}
-	huma.Register(a.huma, huma.Operation{
+	register(a, huma.Operation{
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Tags: []string{"health"},
 		Summary: "Whether the process answers",
 	}, func(context.Context, *struct{}) (*answer[status], error) {
 		return reply(status{"ok"}, nil)
 	})
-	huma.Register(a.huma, huma.Operation{
+	register(a, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"health"},
-		Summary: "Whether the journal has been replayed, and work is accepted", Errors: []int{http.StatusServiceUnavailable},
+		Summary: "Whether the journal has been replayed, and work is accepted",
 	}, func(context.Context, *struct{}) (*answer[status], error) {
 		if !a.cfg.Ready() {
 			return nil, starting()

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -139,7 +138,7 @@ func (a *API) actOnOne(ctx context.Context, id string, act func(models.Selection
 type refused string
 
 func (r refused) Error() string        { return string(r) }
-func (r refused) Is(target error) bool { return errors.Is(models.ErrInvalidTransition, target) }
+func (r refused) Is(target error) bool { return target == models.ErrInvalidTransition } //nolint:errorlint // as Is methods do
 
 func bulkReply(r models.BulkResult, err error) (*answer[models.BulkResult], error) {
 	if r.Changed == nil {

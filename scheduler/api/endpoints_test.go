@@ -221,7 +221,7 @@ func TestABodyOverTheLimitIsRefusedAsTooLarge(t *testing.T) {
 	if p := problemOf(t, ask(h, "POST", "/v1/tasks", big)); p.Status != 413 || !strings.Contains(p.Detail, "larger than 100") {
 		t.Errorf("%+v", p)
 	}
-	r := httptest.NewRequest("POST", "/v1/tasks", io.NopCloser(strings.NewReader(big))) // its length is not known ahead
+	r := httptest.NewRequest(http.MethodPost, "/v1/tasks", io.NopCloser(strings.NewReader(big))) // its length is not known ahead
 	r.ContentLength = -1
 	r.Header.Set("Authorization", "Bearer secret")
 	w := httptest.NewRecorder()

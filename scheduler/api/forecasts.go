@@ -79,7 +79,7 @@ func (a *API) forecasts(_ context.Context, in *forecastsInput) (*huma.StreamResp
 		return nil, err
 	}
 	if in.csv() {
-		return a.csv(rowsOf(found)), nil
+		return a.csv(rowsOf(found)), nil //nolint:contextcheck // hc holds it
 	}
 	return streamList(a, found), nil
 }
@@ -115,7 +115,7 @@ func (a *API) history(_ context.Context, in *historyInput) (*huma.StreamResponse
 		return nil, err
 	}
 	if in.csv() {
-		return a.csv(rows), nil
+		return a.csv(rows), nil //nolint:contextcheck // hc holds it
 	}
 	return streamList(a, rows), nil
 }

@@ -64,7 +64,9 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		abort()
 		err = server.Close()
 	}
-	<-failed
+	if ended := <-failed; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
 	}

@@ -40,13 +40,13 @@ func (a *API) logs(ctx context.Context, in *logsInput) (*huma.StreamResponse, er
 		if task.State.Final() && len(task.Attempts) == 0 {
 			return nil, noOutput(&task)
 		}
-		return &huma.StreamResponse{Body: func(hc huma.Context) { a.followLogs(hc, in) }}, nil
+		return &huma.StreamResponse{Body: func(hc huma.Context) { a.followLogs(hc, in) }}, nil //nolint:contextcheck // hc holds it
 	}
 	log, attempt, err := a.openLog(&task, in.Attempt, a.cfg.Logs.Open)
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
+	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // hc holds it
 		defer func() { _ = log.Close() }()
 		textHeaders(hc)
 		hc.SetHeader("Loadstar-Attempt", strconv.Itoa(attempt))

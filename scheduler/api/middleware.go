@@ -21,7 +21,7 @@ func (a *API) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(inner http.ResponseWriter, r *http.Request) {
 		w := &writer{ResponseWriter: inner, control: http.NewResponseController(inner), timeout: a.cfg.WriteTimeout}
 		started := time.Now()
-		defer func() {
+		defer func() { //nolint:contextcheck // the request holds it
 			took := time.Since(started)
 			a.count.add(r.Method, w.status)
 			a.cfg.Logger.DebugContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", w.status, "took", took)

@@ -84,7 +84,7 @@ func (s *served) get(t *testing.T, target string, header ...string) *http.Respon
 func TestTheEventStreamIsServerSentEventsWithHeartbeats(t *testing.T) {
 	s := serve(t, newFake(), func(c *api.Config) { c.Heartbeat = time.Millisecond })
 	resp := s.get(t, "/v1/events", "Last-Event-ID", "17")
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 	}
 	eventually(t, "the subscription", func() bool { return s.subscribers() == 1 })

@@ -17,9 +17,6 @@ import (
 // maxKey bounds an Idempotency-Key, in bytes.
 const maxKey = 200
 
-// maxPage is the most tasks that one page of a listing holds.
-const maxPage = 10_000
-
 type taskID struct {
 	ID string `path:"id" maxLength:"200" doc:"The task's id"`
 }

@@ -36,7 +36,7 @@ func (a *API) train(ctx context.Context, in *bulkInput) (*huma.StreamResponse, e
 	run := a.startTraining(ctx, body.Series)
 	select {
 	case p := <-run.progress:
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
+		return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // hc holds it
 			defer run.wait()
 			defer cancel()
 			a.streamTraining(hc, run, p)
@@ -46,7 +46,8 @@ func (a *API) train(ctx context.Context, in *bulkInput) (*huma.StreamResponse, e
 		if run.err != nil {
 			return nil, run.err
 		}
-		return &huma.StreamResponse{Body: func(hc huma.Context) { a.streamTraining(hc, run, models.TrainProgress{Series: body.Series, Done: 1}) }}, nil
+		all := models.TrainProgress{Series: body.Series, Done: 1}
+		return &huma.StreamResponse{Body: func(hc huma.Context) { a.streamTraining(hc, run, all) }}, nil //nolint:contextcheck // hc holds it
 	}
 }
 

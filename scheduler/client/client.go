@@ -176,7 +176,7 @@ func (c *Client) open(ctx context.Context, r request) (io.ReadCloser, error) {
 	patience := time.NewTimer(max(0, c.start))
 	defer patience.Stop()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
-		resp, err := c.send(ctx, r)
+		resp, err := c.send(ctx, r) //nolint:bodyclose // handed on, or closed by readProblem
 		if err != nil {
 			return nil, c.explain(ctx, err)
 		}
@@ -258,7 +258,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("not allowed to open %s: it belongs to another user", c.where)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("%w any more: the one on %s went away during the call (%v)", ErrNoDaemon, c.where, err)
+		return fmt.Errorf("%w any more: the one on %s went away during the call (%w)", ErrNoDaemon, c.where, err)
 	}
 	return fmt.Errorf("ask %s: %w", c.where, err)
 }

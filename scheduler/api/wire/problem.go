@@ -35,7 +35,7 @@ type Detail struct {
 }
 
 // Problem is an RFC 9457 problem document. Detail is one line for a person.
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457's word
 	Type   string   `json:"type" doc:"What kind of problem, for a program" example:"urn:loadstar:problem:invalid"`
 	Title  string   `json:"title" doc:"The status in words"`
 	Status int      `json:"status" doc:"The HTTP status"`
