@@ -211,3 +211,20 @@ func FuzzBodiesAreAnsweredOrRefusedWithAProblem(f *testing.F) {
 		}
 	})
 }
+
+func TestTheGuideNamesEveryEndpoint(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed, err := os.ReadFile(filepath.Join("testdata", "openapi.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(listed)) {
+		words := strings.Fields(line)
+		if call := "`" + words[0] + " " + words[1] + "`"; !strings.Contains(string(guide), call) {
+			t.Errorf("docs/api.md lacks %s", call)
+		}
+	}
+}
