@@ -141,7 +141,11 @@ func (a *API) awaitLog(ctx context.Context, in *logsInput) io.ReadCloser {
 		if err != nil {
 			return nil
 		}
-		log, _, err := a.openLog(&task, in.Attempt, follow)
+		attempt := in.Attempt
+		if attempt == 0 && (task.State == models.Assigned || task.State == models.Running) {
+			attempt = task.Attempt // the one that is under way, not what an earlier one has left
+		}
+		log, _, err := a.openLog(&task, attempt, follow)
 		if err == nil {
 			return log
 		}

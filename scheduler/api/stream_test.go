@@ -147,6 +147,23 @@ func TestALogIsFollowedFromBeforeTheTaskStarts(t *testing.T) {
 	}
 }
 
+func TestTheAttemptUnderWayIsFollowedNotTheOneBefore(t *testing.T) {
+	s := serve(t, newFake())
+	s.log("b", 1, "one\n", false)
+	s.put("b", models.Assigned, 2)
+	log, err := s.client.Logs(t.Context(), "b", 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	s.log("b", 2, "two\n", false)
+	s.put("b", models.Running, 2)
+	s.emit(models.Event{TaskID: "b"})
+	if got, err := io.ReadAll(log); string(got) != "two\n" || err != nil {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
 func TestAFollowedTaskThatIsCancelledBeforeItStartsEndsTheStream(t *testing.T) {
 	s := serve(t, newFake())
 	s.put("b", models.Pending, 0)
