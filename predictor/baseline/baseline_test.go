@@ -23,7 +23,7 @@ func diurnal(n, season int, noise float64, seed uint64) []float64 {
 	return out
 }
 
-func all() []Model { return []Model{NewLast(), NewSeasonalNaive(), NewHoltWinters()} }
+func all() []Model { return []Model{NewLast(), NewSeasonalNaive(), NewHoltWinters(), NewAR()} }
 
 func TestSeasonIsFoundAndNotInvented(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
@@ -158,7 +158,7 @@ func TestSeasonalNaiveLooksPastGaps(t *testing.T) {
 }
 
 func TestConstantSeriesHasNoSpread(t *testing.T) {
-	v := make([]float64, 50)
+	v := make([]float64, 200)
 	for i := range v {
 		v[i] = 7
 	}

@@ -1,0 +1,248 @@
+package backtest
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"loadstar/models"
+	"loadstar/predictor"
+	"loadstar/predictor/baseline"
+)
+
+var start = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+
+func series(n, season int, seed uint64) []models.Point {
+	r := rand.New(rand.NewPCG(seed, 1))
+	out := make([]models.Point, 0, n)
+	for i := range n {
+		if i%97 == 5 {
+			continue // a gap
+		}
+		v := 20 + 15*math.Sin(2*math.Pi*float64(i)/float64(season)) + 2*r.NormFloat64()
+		out = append(out, models.Point{At: start.Add(time.Duration(i) * 5 * time.Minute), Value: max(v, 0)})
+	}
+	return out
+}
+
+// echo learns the mean of what it is shown; it gives itself away if it is shown the future.
+type echo struct{ fits int }
+
+func (e *echo) Name() string { return models.ModelLSTM }
+func (e *echo) Train(_ context.Context, spec predictor.Spec, data predictor.Sequence, _ predictor.Learned, hooks predictor.Hooks) (predictor.Learned, error) {
+	e.fits++
+	hooks.Pace()
+	hooks.Progress(1, 0)
+	sum, n := 0.0, 0.0
+	for _, v := range data.Values {
+		if !math.IsNaN(v) {
+			sum, n = sum+v, n+1
+		}
+	}
+	return echoModel{mean: sum / n, h: spec.Horizon}, nil
+}
+func (e *echo) Load(string) (predictor.Learned, error) { return nil, errors.ErrUnsupported }
+
+type echoModel struct {
+	mean float64
+	h    int
+}
+
+func (m echoModel) Forecast(predictor.Sequence) (baseline.Quantiles, []float64, [][]float64, error) {
+	q := baseline.NewQuantiles(m.h)
+	for i := range q.P50 {
+		q.P10[i], q.P50[i], q.P90[i] = m.mean-20, m.mean, m.mean+20
+	}
+	return q, nil, nil, nil
+}
+func (m echoModel) Save(string) error                       { return nil }
+func (m echoModel) Fits(predictor.Spec, time.Duration) bool { return true }
+func (m echoModel) Trained() (time.Time, int)               { return start, 1 }
+
+func forecastsOf(t *testing.T, points []models.Point, upTo int) map[string][]*baseline.Quantiles {
+	t.Helper()
+	cfg := Config{Horizon: 8, Learner: &echo{}}.withDefaults()
+	g, err := newGrid(points, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{cfg: cfg, grid: g, origins: origins(700, len(g.values), 8)}
+	out := map[string][]*baseline.Quantiles{}
+	for _, name := range r.order() {
+		m := measured{name: name}
+		if name == ModelEnsemble {
+			m.paths = r.ensemble()
+		} else if m.paths, _, err = r.walk(t.Context(), name, func(float64) {}); err != nil {
+			t.Fatal(err)
+		}
+		r.models = append(r.models, m)
+		for i, o := range r.origins {
+			if o <= upTo {
+				out[name] = append(out[name], m.paths[i])
+			}
+		}
+	}
+	return out
+}
+
+func TestNoModelSeesTheFuture(t *testing.T) {
+	points := series(1000, 48, 1)
+	const upTo = 850
+	honest := forecastsOf(t, points, upTo)
+	corrupt := append([]models.Point(nil), points...)
+	for i := range corrupt {
+		if corrupt[i].At.Sub(start) >= upTo*5*time.Minute {
+			corrupt[i].Value = 1e6 - corrupt[i].Value
+		}
+	}
+	got := forecastsOf(t, corrupt, upTo)
+	if diff := cmp.Diff(honest, got); diff != "" {
+		t.Errorf("the future changed a forecast:\n%.1000s", diff)
+	}
+	for name, paths := range honest {
+		if len(paths) < 10 || paths[len(paths)-1] == nil {
+			t.Errorf("%s: nothing was compared", name)
+		}
+	}
+}
+
+func TestReportRanksAndIsWhole(t *testing.T) {
+	var shares []float64
+	e := &echo{}
+	r, err := Run(t.Context(), Config{Series: "arrivals", Learner: e}, series(1500, 48, 2), func(done float64, _ string) {
+		shares = append(shares, done)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.SeasonSteps != 48 || r.Origins < minOrigins || r.StepS != 300 || len(r.Horizons) != 12 || r.MissingN != 16 || e.fits != 4 {
+		t.Errorf("season %d, %d origins, step %v, %d horizons, %d missing, %d fits", r.SeasonSteps, r.Origins, r.StepS, len(r.Horizons), r.MissingN, e.fits)
+	}
+	wql := map[string]float64{}
+	for i, m := range r.Models {
+		if m.Model != Models()[i] || m.MASE == nil || m.WAPE == nil || m.RMSE == nil || m.WQL == nil || m.Skill == nil || len(m.ByHorizon) != 12 {
+			t.Fatalf("%+v", m)
+		}
+		wql[m.Model] = *m.WQL
+		if m.Model != models.ModelLSTM && (*m.Coverage80 < 0.6 || *m.Coverage80 > 0.95) {
+			t.Errorf("%s covers %.2f", m.Model, *m.Coverage80)
+		}
+	}
+	if !(wql["holtwinters"] < wql["last"] && wql["ar"] < wql["last"] && wql["snaive"] < wql["last"] && wql["ensemble"] < wql["last"]) {
+		t.Errorf("wql %v", wql)
+	}
+	if wql[r.Champion] > wql["holtwinters"] || wql[r.Champion] > wql["ar"] {
+		t.Errorf("champion %s of %v", r.Champion, wql)
+	}
+	for i := 1; i < len(shares); i++ {
+		if shares[i] < shares[i-1]-1e-9 {
+			t.Fatalf("progress went back from %v to %v", shares[i-1], shares[i])
+		}
+	}
+	if shares[len(shares)-1] != 1 {
+		t.Error("progress did not end")
+	}
+	checkOutput(t, r)
+}
+
+func checkOutput(t *testing.T, r Report) {
+	t.Helper()
+	var b strings.Builder
+	if err := WriteTable(&b, r); err != nil || strings.Count(b.String(), "\n") != 9 || !strings.Contains(b.String(), "holtwinters") {
+		t.Errorf("table %v:\n%s", err, b.String())
+	}
+	j, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back map[string]any
+	if err := json.Unmarshal(j, &back); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"series", "step_s", "season_steps", "origins", "horizons", "champion", "models"} {
+		if _, ok := back[k]; !ok {
+			t.Errorf("no %s in the JSON", k)
+		}
+	}
+	first := back["models"].([]any)[0].(map[string]any)
+	for _, k := range []string{"model", "mase", "wape", "rmse", "wql", "coverage80", "skill", "by_horizon", "fit_s"} {
+		if _, ok := first[k]; !ok {
+			t.Errorf("no models[].%s in the JSON", k)
+		}
+	}
+}
+
+func TestBadInputIsNamed(t *testing.T) {
+	for field, cfg := range map[string]Config{
+		"horizon": {Horizon: 1000}, "train": {Train: 1.5}, "models": {Models: []string{"prophet"}},
+		"season": {Season: -2}, "step": {Step: -1}, "context": {Context: 1}, "learn_fits": {LearnFits: -1},
+	} {
+		var f *models.FieldError
+		if _, err := Run(t.Context(), cfg, series(100, 10, 1), nil); !errors.As(err, &f) || f.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	if _, err := Run(t.Context(), Config{}, series(12, 10, 1), nil); !errors.Is(err, baseline.ErrTooShort) {
+		t.Errorf("short: %v", err)
+	}
+	p := series(50, 10, 1)
+	p[3].At = p[0].At.Add(-time.Second)
+	if _, err := Run(t.Context(), Config{}, p, nil); err == nil {
+		t.Error("unordered points passed")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := Run(ctx, Config{}, series(500, 10, 1), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// Real files, when they are there: BACKTEST=nasa_http_jul95_1m.csv go test -run RealFile -v
+func TestRealFile(t *testing.T) {
+	name := os.Getenv("BACKTEST")
+	if name == "" {
+		t.Skip("BACKTEST names no file")
+	}
+	f, err := os.Open(filepath.Join("../../../shared/data", name))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var points []models.Point
+	for _, row := range rows[1:] {
+		at, err := time.Parse(time.RFC3339, row[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := strconv.ParseFloat(row[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		points = append(points, models.Point{At: at, Value: v})
+	}
+	step, _ := time.ParseDuration(os.Getenv("STEP"))
+	r, err := Run(t.Context(), Config{Series: name, Step: step}, points, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteTable(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", b.String())
+}
