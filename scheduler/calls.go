@@ -1,0 +1,291 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"loadstar/models"
+)
+
+// call hands a request to the goroutine of Run and waits for its answer.
+func (s *Service) call(ctx context.Context, in *Input, then func(o *Output)) error {
+	select {
+	case <-s.ready:
+	case <-s.ended:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	done := make(chan error, 1)
+	r := request{input: in, answer: func(o *Output, err error) {
+		if err == nil {
+			then(o)
+		}
+		done <- err
+	}}
+	select {
+	case s.inbox <- r:
+	case <-s.ended:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ended:
+		select {
+		case err := <-done:
+			return err
+		default:
+			return errStopped
+		}
+	}
+}
+
+// read answers from the goroutine of Run, when what it sees is on disk.
+func read[T any](ctx context.Context, s *Service, f func(c *Core, now time.Time) (T, error)) (out T, err error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	got := make(chan answer, 1)
+	if err := s.call(ctx, nil, func(*Output) {
+		v, err := f(s.core, s.cfg.Clock())
+		got <- answer{v, err}
+	}); err != nil {
+		return out, err
+	}
+	a := <-got
+	return a.value, a.err
+}
+
+// Submit accepts tasks: all of them, durably, or none. Those without an id get
+// one. A task that is there already with the same document is accepted once, and
+// so is everything under an idempotency key that is not empty.
+func (s *Service) Submit(ctx context.Context, specs []models.TaskSpec, idempotencyKey string) ([]models.Task, error) {
+	sub, err := NewSubmission(specs, idempotencyKey, s.ids.next)
+	if err != nil {
+		return nil, err
+	}
+	got := make(chan []models.Task, 1)
+	err = s.call(ctx, &Input{Submit: sub}, func(o *Output) {
+		tasks := make([]models.Task, len(o.Tasks))
+		for i, seq := range o.Tasks {
+			tasks[i] = s.core.view(s.core.tasks[seq])
+		}
+		got <- tasks
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-got, nil
+}
+
+// Task is one task, or models.ErrNotFound.
+func (s *Service) Task(ctx context.Context, id string) (models.Task, error) {
+	return read(ctx, s, func(c *Core, _ time.Time) (models.Task, error) { return c.Task(id) })
+}
+
+// Tasks is a page of a listing.
+func (s *Service) Tasks(ctx context.Context, f models.TaskFilter) (models.TaskPage, error) {
+	return read(ctx, s, func(c *Core, _ time.Time) (models.TaskPage, error) { return c.Tasks(f) })
+}
+
+// Cancel cancels what is selected and not final; what runs is killed first.
+func (s *Service) Cancel(ctx context.Context, sel models.Selection) (models.BulkResult, error) {
+	return s.bulk(ctx, &Input{Cancel: &sel})
+}
+
+// Retry sends what is selected and FAILED or CANCELLED round again; withDependents
+// also revives what was cancelled because of it.
+func (s *Service) Retry(ctx context.Context, sel models.Selection, withDependents bool) (models.BulkResult, error) {
+	return s.bulk(ctx, &Input{Retry: &RetryCall{Selection: sel, WithDependents: withDependents}})
+}
+
+// Prioritize gives what is selected and not final another priority.
+func (s *Service) Prioritize(ctx context.Context, sel models.Selection, p models.Priority) (models.BulkResult, error) {
+	return s.bulk(ctx, &Input{Prioritize: &PriorityCall{Selection: sel, Priority: p}})
+}
+
+func (s *Service) bulk(ctx context.Context, in *Input) (models.BulkResult, error) {
+	got := make(chan models.BulkResult, 1)
+	if err := s.call(ctx, in, func(o *Output) { got <- o.Bulk }); err != nil {
+		return models.BulkResult{}, err
+	}
+	out := <-got
+	if out.Changed == nil {
+		out.Changed = []string{}
+	}
+	return out, nil
+}
+
+// Pools are the pools by name.
+func (s *Service) Pools(ctx context.Context) ([]models.PoolStatus, error) {
+	return read(ctx, s, func(c *Core, now time.Time) ([]models.PoolStatus, error) { return c.PoolStatuses(now), nil })
+}
+
+// SetPool changes a pool, durably.
+func (s *Service) SetPool(ctx context.Context, name string, patch models.PoolPatch) (models.PoolStatus, error) {
+	got := make(chan models.PoolStatus, 1)
+	err := s.call(ctx, &Input{SetPool: &PoolCall{Name: name, Patch: patch}}, func(*Output) {
+		status, _ := s.core.PoolStatus(name, s.cfg.Clock()) // it is there: it was just changed
+		got <- status
+	})
+	if err != nil {
+		return models.PoolStatus{}, err
+	}
+	return <-got, nil
+}
+
+// Decisions are the decisions on a pool's size made at or before a time (zero is
+// now), the newest first, at most limit (0 is all that are kept).
+func (s *Service) Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error) {
+	return read(ctx, s, func(c *Core, _ time.Time) ([]models.Decision, error) { return c.Decisions(pool, at, limit) })
+}
+
+// Agents are the agents that have joined.
+func (s *Service) Agents(ctx context.Context) ([]models.Agent, error) {
+	return read(ctx, s, func(c *Core, _ time.Time) ([]models.Agent, error) { return c.Agents(), nil })
+}
+
+// Stats counts what there is and measures what was lately.
+func (s *Service) Stats(ctx context.Context) (models.Stats, error) {
+	return read(ctx, s, func(c *Core, now time.Time) (models.Stats, error) {
+		st := c.Stats(now)
+		st.UptimeS = max(0, now.Sub(s.started).Seconds())
+		return st, nil
+	})
+}
+
+// Explain says why a task is where it is.
+func (s *Service) Explain(ctx context.Context, id string) (models.Explanation, error) {
+	return read(ctx, s, func(c *Core, now time.Time) (models.Explanation, error) { return c.Explain(id, now) })
+}
+
+// Subscribe delivers events until ctx ends or the service does; then the channel
+// is closed. At most buffer events wait for the reader (at least 1): what comes
+// beyond them is lost to it, and it is told how many were in an event of kind
+// trouble once it reads again.
+func (s *Service) Subscribe(ctx context.Context, buffer int) <-chan models.Event {
+	return s.hub.subscribe(ctx, buffer)
+}
+
+// waiter waits until tasks are final.
+type waiter struct {
+	seqs []uint64
+	left int
+	done chan []models.Task
+	gone <-chan struct{}
+}
+
+// WaitFinal returns the tasks when all of them are final.
+func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, error) {
+	w := &waiter{done: make(chan []models.Task, 1), gone: ctx.Done()}
+	_, err := read(ctx, s, func(c *Core, _ time.Time) (struct{}, error) {
+		for _, id := range ids {
+			t := c.byID[id]
+			if t == nil {
+				return struct{}{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
+			}
+			w.seqs = append(w.seqs, t.seq)
+		}
+		s.watch(w)
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case tasks := <-w.done:
+		return tasks, nil
+	case <-ctx.Done():
+		_ = s.call(context.WithoutCancel(ctx), nil, func(*Output) { s.unwatch(w) }) //nolint:contextcheck // the caller's has ended
+		return nil, ctx.Err()
+	case <-s.ended:
+		return nil, errStopped
+	}
+}
+
+// watch registers a waiter for its tasks that are not final, or answers it.
+func (s *Service) watch(w *waiter) {
+	w.left = 0
+	for i, seq := range w.seqs {
+		if !s.core.tasks[seq].state.final() && !contains(w.seqs[:i], seq) {
+			w.left++
+			s.waiters[seq] = append(s.waiters[seq], w)
+		}
+	}
+	if w.left > 0 {
+		return
+	}
+	tasks := make([]models.Task, len(w.seqs))
+	for i, seq := range w.seqs {
+		tasks[i] = s.core.view(s.core.tasks[seq])
+	}
+	w.done <- tasks
+}
+
+func contains(seqs []uint64, seq uint64) bool {
+	for _, s := range seqs {
+		if s == seq {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) unwatch(w *waiter) {
+	for _, seq := range w.seqs {
+		kept := s.waiters[seq][:0]
+		for _, o := range s.waiters[seq] {
+			if o != w {
+				kept = append(kept, o)
+			}
+		}
+		if len(kept) == 0 {
+			delete(s.waiters, seq)
+		} else {
+			s.waiters[seq] = kept
+		}
+	}
+}
+
+func (s *Service) wakeWaiters(final []uint64) {
+	if len(s.waiters) == 0 {
+		return
+	}
+	for _, seq := range final {
+		waiting := s.waiters[seq]
+		delete(s.waiters, seq)
+		for _, w := range waiting {
+			if w.left--; w.left == 0 {
+				s.watch(w) // one may have been retried meanwhile
+			}
+		}
+	}
+}
+
+// idMaker makes task ids: 9 characters of time and 7 of chance, in lower case and
+// in the order in which they were made, to the millisecond.
+type idMaker struct {
+	mu sync.Mutex
+}
+
+var idAlphabet = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+func (m *idMaker) next() string {
+	var raw [10]byte
+	ms := uint64(time.Now().UnixMilli()) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(raw[:], ms<<19|rand.Uint64()>>45)
+	binary.BigEndian.PutUint16(raw[8:], uint16(rand.Uint32())) //nolint:gosec // chance
+	return strings.ToLower(idAlphabet.EncodeToString(raw[:]))
+}

@@ -1,0 +1,450 @@
+package scheduler
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstar/models"
+	"loadstar/scheduler/queue"
+	"loadstar/scheduler/route"
+)
+
+// CoreConfig sets the rules of the core.
+type CoreConfig struct {
+	// AgeEvery is how long a task waits for each point that its priority is
+	// raised by. Default: 30s.
+	AgeEvery time.Duration
+	// MaxBackoff bounds the wait before a retry. Default: 1h.
+	MaxBackoff time.Duration
+	// KillGrace is the time from SIGTERM to SIGKILL. Default: 5s.
+	KillGrace time.Duration
+	// MaxDeaths is how many of its own workers a task may take down with it
+	// before it ends FAILED. Default: 3.
+	MaxDeaths int
+	// MissedTicks is how many ticks in a row an agent that sends heartbeats may be
+	// silent before it counts as lost. Default: 8.
+	MissedTicks int
+	// CrashBackoff is the wait before a worker is started again after one went
+	// away by itself; it doubles up to 64 times that. Default: 500ms.
+	CrashBackoff time.Duration
+	// KeepKeys is how many idempotency keys are remembered. Default: 10000.
+	KeepKeys int
+	// KeepDecisions is how many decisions of a pool are remembered. Default: 2000.
+	KeepDecisions int
+	// Seed makes the jitter repeatable. Default: 1.
+	Seed uint64
+}
+
+func (c CoreConfig) withDefaults() CoreConfig {
+	setDefault(&c.AgeEvery, 30*time.Second)
+	setDefault(&c.MaxBackoff, time.Hour)
+	setDefault(&c.KillGrace, 5*time.Second)
+	setDefault(&c.MaxDeaths, 3)
+	setDefault(&c.MissedTicks, 8)
+	setDefault(&c.CrashBackoff, 500*time.Millisecond)
+	setDefault(&c.KeepKeys, 10_000)
+	setDefault(&c.KeepDecisions, 2000)
+	setDefault(&c.Seed, 1)
+	return c
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// Validate checks the rules; the error is a *models.FieldError.
+func (c *CoreConfig) Validate() error {
+	for name, d := range map[string]time.Duration{
+		"age_every": c.AgeEvery, "max_backoff": c.MaxBackoff, "kill_grace": c.KillGrace, "crash_backoff": c.CrashBackoff,
+	} {
+		if d < 0 {
+			return models.Invalid(name, "%s is negative", d)
+		}
+	}
+	for name, n := range map[string]int{
+		"max_deaths": c.MaxDeaths, "missed_ticks": c.MissedTicks, "keep_keys": c.KeepKeys, "keep_decisions": c.KeepDecisions,
+	} {
+		if n < 0 {
+			return models.Invalid(name, "%d is negative", n)
+		}
+	}
+	return nil
+}
+
+// Core is the scheduler as a state machine. It starts no goroutine, reads no
+// clock and touches no file: Step takes the time and what happened, and says what
+// to write down and what to do. Equal histories give equal results. It is for one
+// goroutine.
+//
+// Step changes the durable state through records alone, and shows those changes
+// at once; they hold when Commit is called, after the records are on disk.
+// Rollback takes back everything durable since the last Commit.
+type Core struct {
+	cfg CoreConfig
+	rng *rand.Rand
+
+	// Durable, by apply alone.
+	tasks   []*task // by seq - first
+	states  []stateCode
+	byID    map[string]*task
+	nextSeq uint64
+	lease   Lease
+	keys    map[string]usedKey
+	keyList []string
+
+	// Found again from it, or gone with the process.
+	pools    map[string]*pool
+	poolList []*pool // by name
+	timers   *queue.Heap[*task]
+	agents   []*agentState // in the order in which they joined
+	agentIDs map[string]*agentState
+	cands    []route.Candidate // as agents
+	workers  map[string]*worker
+	workerNo int
+	draining bool
+	cutting  bool // the drain's time is up: what is killed goes back into the queue
+	measure  measure
+	refused  uint64 // stale reports
+
+	snapshotFrame uint64 // the frame that the restored snapshot ends before
+
+	now       int64
+	replaying bool
+	incoming  *models.TaskSpec // the document that a submitted record holds, while it is applied live
+	out       Output
+	undo      undo
+}
+
+type usedKey struct {
+	hash [16]byte
+	runs []seqRun
+}
+
+// seqRun is tasks that were submitted one after the other.
+type seqRun struct{ first, count uint64 }
+
+// undo is what it takes to forget the steps since the last Commit.
+type undo struct {
+	batch   uint64 // its number; tasks carry it once they are in
+	tasks   []undoTask
+	pools   []undoPool
+	keys    []string
+	nextSeq uint64
+	lease   Lease
+	notes   []note
+}
+
+type undoTask struct {
+	t      *task
+	before task
+	isNew  bool
+}
+
+type undoPool struct {
+	p      *pool
+	before models.PoolSpec
+	patch  models.PoolPatch
+}
+
+// Output is what a step asks for. The slices are valid until the next Step.
+type Output struct {
+	// Records are to be written before anything else is done.
+	Records []Record
+	// Commands go to agents, in order.
+	Commands []Directed
+	// Events are for those who watch.
+	Events []models.Event
+	// Final are the places of tasks that became final.
+	Final []uint64
+	// Decide are the pools whose size should be decided now rather than at the next tick.
+	Decide []string
+	// Err refuses the input; nothing was changed then.
+	Err error
+	// Tasks are the places of the tasks that a submission named, in its order.
+	Tasks []uint64
+	// Bulk is what a bulk call did.
+	Bulk models.BulkResult
+}
+
+// Directed is a command and the agent it is for.
+type Directed struct {
+	Agent   string
+	Command Command
+	// Always is set where it does not rest on a record: it is to be sent even
+	// where the records of its step could not be written.
+	Always bool
+}
+
+// NewCore makes an empty core for the pools given.
+func NewCore(cfg CoreConfig, pools []models.PoolSpec) (*Core, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	c := &Core{
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), //nolint:gosec // jitter
+		byID: map[string]*task{}, keys: map[string]usedKey{}, pools: map[string]*pool{},
+		timers:   queue.New(func(t *task) *int32 { return &t.timerAt }),
+		agentIDs: map[string]*agentState{}, workers: map[string]*worker{},
+	}
+	c.undo.batch = 1
+	for _, spec := range pools {
+		spec = spec.WithDefaults()
+		if err := spec.Validate(); err != nil {
+			return nil, err
+		}
+		if c.pools[spec.Name] != nil {
+			return nil, models.Invalid("pools", "%q is there twice", spec.Name)
+		}
+		p := c.addPool(spec)
+		p.configured = true
+		p.want = spec.Min
+		if spec.Policy == models.PolicyStatic {
+			p.want = spec.Max
+		}
+	}
+	return c, nil
+}
+
+// Input is something that happened. Exactly one field is set.
+type Input struct {
+	Submit     *Submission
+	Cancel     *models.Selection
+	Retry      *RetryCall
+	Prioritize *PriorityCall
+	SetPool    *PoolCall
+	Report     *Report
+	Decision   *models.Decision
+	Join       *models.Agent // an agent is there
+	Leave      string        // an agent is gone: its reports have ended
+	Tick       bool          // a decision interval has passed
+	Open       bool          // the daemon begins: what the last one left unfinished is taken back
+	Drain      bool          // accept and dispatch no more
+	Cut        bool          // kill what still runs; it goes back into the queue
+	Abandon    bool          // take back what is still out, killed or not
+}
+
+// RetryCall sends tasks round again.
+type RetryCall struct {
+	Selection      models.Selection
+	WithDependents bool
+}
+
+// PriorityCall changes tasks' priority.
+type PriorityCall struct {
+	Selection models.Selection
+	Priority  models.Priority
+}
+
+// PoolCall changes a pool.
+type PoolCall struct {
+	Name  string
+	Patch models.PoolPatch
+}
+
+// Step takes in one thing that happened at a time, and moves on whatever can move.
+func (c *Core) Step(now time.Time, in Input) *Output {
+	c.now = now.UnixNano()
+	o := &c.out
+	*o = Output{Records: o.Records[:0], Commands: o.Commands[:0], Events: o.Events[:0], Final: o.Final[:0], Decide: o.Decide[:0], Tasks: o.Tasks[:0]}
+	c.fire()
+	switch {
+	case in.Submit != nil:
+		o.Err = c.submit(in.Submit)
+	case in.Cancel != nil:
+		o.Err = c.cancel(in.Cancel)
+	case in.Retry != nil:
+		o.Err = c.retry(in.Retry)
+	case in.Prioritize != nil:
+		o.Err = c.prioritize(in.Prioritize)
+	case in.SetPool != nil:
+		o.Err = c.setPool(in.SetPool)
+	case in.Report != nil:
+		c.report(in.Report)
+	case in.Decision != nil:
+		c.decided(in.Decision)
+	case in.Join != nil:
+		c.join(in.Join)
+	case in.Leave != "":
+		c.leave(in.Leave)
+	case in.Tick:
+		c.tick()
+	case in.Open:
+		c.open()
+	case in.Drain:
+		c.draining = true
+	case in.Cut:
+		c.cut()
+	case in.Abandon:
+		c.abandon()
+	}
+	for _, p := range c.poolList {
+		if p.dirty {
+			p.dirty = false
+			c.dispatch(p)
+			c.reconcile(p)
+		}
+	}
+	return o
+}
+
+// Commit makes the steps since the last one hold: their records are on disk.
+func (c *Core) Commit() {
+	for i := range c.undo.notes {
+		c.measure.take(&c.undo.notes[i])
+	}
+	c.trimKeys()
+	c.forgetUndo()
+}
+
+func (c *Core) forgetUndo() {
+	u := &c.undo
+	clear(u.tasks)
+	u.tasks, u.pools, u.keys, u.notes = u.tasks[:0], u.pools[:0], u.keys[:0], u.notes[:0]
+	u.batch++
+	u.nextSeq, u.lease = c.nextSeq, c.lease
+}
+
+// Rollback forgets what the steps since the last Commit did to the durable
+// state. What the world did (workers that came or went, agents) stays.
+func (c *Core) Rollback() {
+	u := &c.undo
+	for i := len(u.tasks) - 1; i >= 0; i-- {
+		e := &u.tasks[i]
+		c.detach(e.t)
+		if e.isNew {
+			c.unlink(e.t)
+			delete(c.byID, e.t.id)
+			c.tasks[e.t.seq] = nil
+			continue
+		}
+		*e.t = e.before
+		e.t.queueAt, e.t.timerAt, e.t.activeAt = queue.Absent, queue.Absent, queue.Absent
+		c.attach(e.t)
+	}
+	for i := len(u.pools) - 1; i >= 0; i-- {
+		u.pools[i].p.spec, u.pools[i].p.patch = u.pools[i].before, u.pools[i].patch
+	}
+	for _, k := range u.keys {
+		delete(c.keys, k)
+	}
+	c.keyList = c.keyList[:len(c.keyList)-len(u.keys)]
+	c.nextSeq, c.lease = u.nextSeq, u.lease
+	c.tasks, c.states = c.tasks[:c.nextSeq], c.states[:c.nextSeq]
+	for _, p := range c.poolList {
+		p.dirty = true
+	}
+	c.forgetUndo()
+}
+
+// emit makes a change: it is applied and goes into the output.
+func (c *Core) emit(r Record) bool {
+	if r.At == 0 {
+		r.At = c.now
+	}
+	if len(r.Text) > maxRecordText {
+		r.Text = strings.ToValidUTF8(r.Text[:maxRecordText], "") + "…"
+	}
+	if err := c.apply(&r); err != nil {
+		// A rule of the core is broken. The change is not made, and somebody is told.
+		c.trouble("", "", fmt.Sprintf("a change was refused: %v", err))
+		return false
+	}
+	c.out.Records = append(c.out.Records, r)
+	return true
+}
+
+func (c *Core) trouble(pool, worker, text string) {
+	c.out.Events = append(c.out.Events, models.Event{At: at(c.now), Kind: models.EventTrouble, Pool: pool, Worker: worker, Message: text})
+}
+
+// told adds the event of a task's new state.
+func (c *Core) told(t *task) {
+	e := models.Event{At: at(c.now), Kind: models.EventTask, TaskID: t.id, State: t.state.model(), Attempt: int(t.attempt), Pool: t.pool.spec.Name, Worker: t.last.worker, Message: t.text}
+	if t.state == statePending {
+		e.Worker = ""
+		if e.Message == "" {
+			e.Message = string(t.reason.model())
+		}
+	}
+	c.out.Events = append(c.out.Events, e)
+	if t.state.final() {
+		c.out.Final = append(c.out.Final, t.seq)
+	}
+}
+
+// bySeq is the task at a place, nil where there is none.
+func (c *Core) bySeq(seq uint64) *task {
+	if seq >= uint64(len(c.tasks)) {
+		return nil
+	}
+	return c.tasks[seq]
+}
+
+// NextWake is when something is due by itself; ok is false where nothing is.
+func (c *Core) NextWake() (time.Time, bool) {
+	next := int64(0)
+	if _, k, ok := c.timers.Peek(); ok {
+		next = -k.Rank
+	}
+	for _, p := range c.poolList {
+		if p.crash.until > c.now && (next == 0 || p.crash.until < next) {
+			next = p.crash.until
+		}
+	}
+	return time.Unix(0, next), next != 0
+}
+
+// maxFired bounds the tasks whose time has come in one step, so that a step stays short.
+const maxFired = 5000
+
+// fire moves on the tasks whose time has come.
+func (c *Core) fire() {
+	for range maxFired {
+		t, k, ok := c.timers.Peek()
+		if !ok || -k.Rank > c.now {
+			break
+		}
+		if t.deadline != 0 && t.deadline <= c.now {
+			c.conclude(t, stateFailed, "the deadline "+at(t.deadline).Format(time.RFC3339)+" has passed")
+			continue
+		}
+		if !c.emit(Record{Kind: recReady, Seq: t.seq}) {
+			c.timers.Remove(t)
+			continue
+		}
+		c.told(t)
+	}
+	for _, p := range c.poolList {
+		if p.crash.until != 0 && p.crash.until <= c.now {
+			p.crash.until = 0
+			p.dirty = true
+		}
+	}
+}
+
+// running lists the tasks that agents have, in order of submission.
+func (c *Core) running() []*task {
+	var out []*task
+	for _, a := range c.agents {
+		out = append(out, a.tasks...)
+	}
+	slices.SortFunc(out, bySubmission)
+	return out
+}
+
+func bySubmission(a, b *task) int {
+	switch {
+	case a.seq < b.seq:
+		return -1
+	case a.seq > b.seq:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,100 @@
+package scheduler
+
+import (
+	"strings"
+
+	"loadstar/models"
+	"loadstar/scheduler/queue"
+	"loadstar/scheduler/route"
+)
+
+// dispatch gives a pool's waiting tasks to whoever is free, the first in order first.
+func (c *Core) dispatch(p *pool) {
+	if c.draining || p.spec.Paused || !p.configured {
+		return
+	}
+	for p.queued > 0 {
+		if p.exec() && p.busy() >= p.ceiling() || !p.exec() && (len(p.idle) == 0 || p.busy() >= p.spec.Max) {
+			return
+		}
+		t, a, w := c.next(p)
+		if t == nil || !c.assign(t, a, w) {
+			return
+		}
+	}
+}
+
+// ceiling is how many tasks of an exec pool may run at once: its max, or fewer
+// where the last decision found no memory or CPU for them.
+func (p *pool) ceiling() int {
+	if d := p.decision; d != nil && d.Applied {
+		for i := range d.Caps {
+			if strings.HasPrefix(d.Caps[i].Name, "headroom") {
+				return min(d.Want, p.spec.Max)
+			}
+		}
+	}
+	return p.spec.Max
+}
+
+// next is the first waiting task that somebody is free for, and who that is.
+func (c *Core) next(p *pool) (t *task, a *agentState, w *worker) {
+	var best queue.Key
+	for _, k := range p.live {
+		head, key, ok := k.queue.Peek()
+		if !ok || t != nil && !key.Before(best) {
+			continue
+		}
+		if p.exec() {
+			if i := route.LeastLoaded(c.cands, k.need); i >= 0 {
+				t, a, w, best = head, c.agents[i], nil, key
+			}
+			continue
+		}
+		for i := len(p.idle) - 1; i >= 0; i-- { // the last one used is the warmest
+			if v := p.idle[i]; v.agent.info.State == route.Ready && route.Able(&v.agent.info, k.need) {
+				t, a, w, best = head, v.agent, v, key
+				break
+			}
+		}
+	}
+	return t, a, w
+}
+
+func (c *Core) assign(t *task, a *agentState, w *worker) bool {
+	r := Record{Kind: recAssigned, Seq: t.seq, Lease: c.lease + 1, Agent: a.info.ID}
+	if w != nil {
+		r.Worker = w.id
+	}
+	if !c.emit(r) {
+		return false
+	}
+	c.told(t)
+	run := &Run{Worker: r.Worker, Task: t.document(), Attempt: int(t.attempt), Lease: t.lease}
+	c.command(a, Command{Run: run}, false)
+	return true
+}
+
+// unroutable says why nobody could ever take a waiting task, as things are;
+// empty where somebody could.
+func (c *Core) unroutable(t *task) string {
+	n := t.class.need
+	if !t.pool.exec() && len(t.pool.spec.Capabilities) > 0 {
+		n.Capabilities = append(append([]string(nil), n.Capabilities...), t.pool.spec.Capabilities...)
+	}
+	return route.WhyNone(c.agentViews(), n)
+}
+
+// agentViews are the agents as they are told to others.
+func (c *Core) agentViews() []models.Agent {
+	out := make([]models.Agent, 0, len(c.agents))
+	for _, a := range c.agents {
+		v := a.info
+		v.Busy = len(a.tasks)
+		if c.draining && v.State == route.Ready {
+			v.State = route.Draining
+		}
+		out = append(out, v)
+	}
+	return out
+}

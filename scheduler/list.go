@@ -1,0 +1,181 @@
+package scheduler
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"loadstar/models"
+)
+
+// Sizes of a page of a listing.
+const (
+	defaultPage = 100
+	largestPage = 10_000
+)
+
+// matcher is a filter made ready to be held against many tasks: what is cheap to
+// see comes first, and a document is read only where its text leaves a doubt.
+type matcher struct {
+	filter *models.TaskFilter
+	states [stateCount]bool
+	pool   *pool
+	nobody bool     // the filter names a pool that is not there
+	deep   bool     // labels or text: the document must be looked at
+	marks  []string // must stand in the document, where that can be told
+	text   string   // as marks, in any case
+}
+
+func (c *Core) matcher(f *models.TaskFilter) *matcher {
+	m := &matcher{filter: f, deep: len(f.Labels) > 0 || f.Text != ""}
+	for s := range m.states {
+		m.states[s] = len(f.States) == 0
+	}
+	for _, s := range f.States {
+		if code, ok := stateOf(s); ok {
+			m.states[code] = true
+		}
+	}
+	if f.Pool != "" {
+		m.pool = c.pools[f.Pool]
+		m.nobody = m.pool == nil
+	}
+	for k, v := range f.Labels {
+		for _, s := range []string{k, v} {
+			if s != "" && plain(s) {
+				m.marks = append(m.marks, s)
+			}
+		}
+	}
+	if plain(f.Text) {
+		m.text = strings.ToLower(f.Text)
+	}
+	return m
+}
+
+// plain reports whether a string stands in JSON as it is, in one case or the other.
+func plain(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; b <= ' ' || b >= 0x7f || b == '"' || b == '\\' { // a space may join two arguments
+			return false
+		}
+	}
+	return true
+}
+
+func (m *matcher) matches(t *task) bool {
+	if t == nil || m.nobody || !m.states[t.state] || m.pool != nil && t.pool != m.pool {
+		return false
+	}
+	if !m.deep {
+		return true
+	}
+	for _, s := range m.marks {
+		if !strings.Contains(t.body, s) {
+			return false
+		}
+	}
+	if m.text != "" && !containsFold(t.body, m.text) {
+		return false
+	}
+	view := models.Task{TaskSpec: t.document(), State: t.state.model()}
+	return m.filter.Matches(&view)
+}
+
+// containsFold reports whether s holds lower, in any case of the ASCII letters.
+func containsFold(s, lower string) bool {
+	for i := 0; i+len(lower) <= len(s); i++ {
+		j := 0
+		for j < len(lower) {
+			b := s[i+j]
+			if 'A' <= b && b <= 'Z' {
+				b += 'a' - 'A'
+			}
+			if b != lower[j] {
+				break
+			}
+			j++
+		}
+		if j == len(lower) {
+			return true
+		}
+	}
+	return false
+}
+
+// Tasks is a page of a listing in the order of submission. Its cursor is a place
+// in that order, so it stays right whatever happens meanwhile.
+func (c *Core) Tasks(f models.TaskFilter) (models.TaskPage, error) {
+	limit := f.Limit
+	switch {
+	case limit < 0:
+		return models.TaskPage{}, models.Invalid("limit", "%d is negative", limit)
+	case limit == 0:
+		limit = defaultPage
+	}
+	limit = min(limit, largestPage)
+	from, step, err := c.startOf(f)
+	if err != nil {
+		return models.TaskPage{}, err
+	}
+	m := c.matcher(&f)
+	page := models.TaskPage{Tasks: []models.Task{}}
+	for seq := from; seq >= 0 && seq < int64(len(c.tasks)); seq += step {
+		if !m.states[c.states[seq]] || !m.matches(c.tasks[seq]) {
+			continue
+		}
+		if len(page.Tasks) == limit {
+			page.Next = strconv.FormatInt(seq, 10)
+			break
+		}
+		page.Tasks = append(page.Tasks, c.view(c.tasks[seq]))
+	}
+	page.Total = c.count(m)
+	return page, nil
+}
+
+func (c *Core) startOf(f models.TaskFilter) (from, step int64, err error) {
+	from, step = int64(len(c.tasks))-1, -1
+	if f.Oldest {
+		from, step = 0, 1
+	}
+	if f.Cursor != "" {
+		if from, err = strconv.ParseInt(f.Cursor, 10, 64); err != nil || from < 0 {
+			return 0, 0, models.Invalid("cursor", "%q is not one of a page before", f.Cursor)
+		}
+	}
+	return from, step, nil
+}
+
+// count is how many tasks match, from the counters where they tell.
+func (c *Core) count(m *matcher) int {
+	n := 0
+	if !m.deep {
+		for _, p := range c.poolList {
+			if m.nobody || m.pool != nil && m.pool != p {
+				continue
+			}
+			for s, k := range p.counts {
+				if m.states[s] {
+					n += k
+				}
+			}
+		}
+		return n
+	}
+	for seq, t := range c.tasks {
+		if m.states[c.states[seq]] && m.matches(t) {
+			n++
+		}
+	}
+	return n
+}
+
+// Task is one task.
+func (c *Core) Task(id string) (models.Task, error) {
+	t := c.byID[id]
+	if t == nil {
+		return models.Task{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
+	}
+	return c.view(t), nil
+}

@@ -1,0 +1,247 @@
+package scheduler
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"loadstar/models"
+	"loadstar/scheduler/queue"
+	"loadstar/scheduler/route"
+)
+
+// pool is a pool's tasks and workers.
+type pool struct {
+	spec       models.PoolSpec  // Min, Max, Policy and Paused are durable where they were changed
+	patch      models.PoolPatch // the changes made to what was configured
+	configured bool
+	counts     [stateCount]int
+	waiting    int // tasks blocked, scheduled or in backoff
+
+	classes map[string]*class
+	live    []*class // those with tasks in their queue
+	queued  int
+	oldest  fifo
+
+	workers    []*worker // in the order in which they were started
+	idle       []*worker // the longest idle first
+	starting   int
+	stopping   int
+	want       int
+	prestarted int
+	crash      crash
+	dirty      bool // something may move
+
+	decision  *models.Decision
+	decisions []models.Decision // the oldest first
+	measure   poolMeasure
+}
+
+// crash is what a pool does about workers that go away by themselves.
+type crash struct {
+	count   int
+	until   int64 // no worker is started before (Unix ns); 0 is none
+	trouble string
+}
+
+// class is the waiting tasks of a pool that may go to the same agents.
+type class struct {
+	need  route.Need
+	queue *queue.Heap[*task]
+}
+
+// agentState is an agent that has joined.
+type agentState struct {
+	index   int
+	info    models.Agent
+	tasks   []*task // what it has
+	workers int
+	missed  int  // ticks since it was heard
+	beats   bool // it sends heartbeats
+}
+
+// worker is a process of a stdio pool.
+type worker struct {
+	id        string
+	pool      *pool
+	agent     *agentState
+	task      *task
+	started   int64
+	idleSince int64
+	ready     bool
+	stopping  bool
+	idle      bool
+}
+
+func (c *Core) addPool(spec models.PoolSpec) *pool {
+	p := &pool{spec: spec, classes: map[string]*class{}, want: spec.Min}
+	p.measure.since = c.now
+	c.pools[spec.Name] = p
+	c.poolList = append(c.poolList, p)
+	slices.SortFunc(c.poolList, func(a, b *pool) int { return strings.Compare(a.spec.Name, b.spec.Name) })
+	return p
+}
+
+func (p *pool) busy() int { return p.counts[stateAssigned] + p.counts[stateRunning] }
+
+func (p *pool) exec() bool { return p.spec.Kind == models.KindExec }
+
+// ready is how many workers are up and stay.
+func (p *pool) ready() int { return len(p.workers) - p.starting - p.stopping }
+
+func (p *pool) classOf(spec *models.TaskSpec) *class {
+	key := spec.AssignedTo
+	capabilities := spec.Capabilities
+	if len(capabilities) > 0 {
+		capabilities = slices.Clone(capabilities)
+		slices.Sort(capabilities)
+		key += "\x00" + strings.Join(capabilities, "\x00")
+	}
+	k := p.classes[key]
+	if k == nil {
+		k = &class{need: route.Need{Agent: spec.AssignedTo, Capabilities: capabilities}, queue: queue.New(func(t *task) *int32 { return &t.queueAt })}
+		if p.exec() { // a worker's host was chosen by the pool's capabilities, a slot's is chosen with the task's
+			k.need.Capabilities = append(k.need.Capabilities, p.spec.Capabilities...)
+		}
+		p.classes[key] = k
+	}
+	return k
+}
+
+func (p *pool) enqueue(t *task, every time.Duration) {
+	if t.class.queue.Len() == 0 {
+		p.live = append(p.live, t.class)
+	}
+	t.class.queue.Push(t, queue.Aged(int(t.priority), t.ready, every, t.seq))
+	p.queued++
+	p.oldest.add(t)
+	if len(p.oldest.entries) > 2*p.queued+1024 {
+		p.oldest.compact()
+	}
+}
+
+func (p *pool) dequeue(t *task) {
+	t.class.queue.Remove(t)
+	p.queued--
+	if t.class.queue.Len() == 0 {
+		i := slices.Index(p.live, t.class)
+		p.live = slices.Delete(p.live, i, i+1)
+	}
+}
+
+// fifo finds the longest waiting task: tasks in the order in which they became
+// ready, those that have left among them until they come to the front.
+type fifo struct {
+	entries []waiting
+	head    int
+}
+
+type waiting struct {
+	t     *task
+	ready int64
+}
+
+func (w waiting) waits() bool { return w.t.queued() && w.t.ready == w.ready }
+
+func (f *fifo) add(t *task) {
+	if f.head > 0 && f.entries[f.head].ready >= t.ready { // taken back: it has waited longer than all
+		f.head--
+		f.entries[f.head] = waiting{t, t.ready}
+		return
+	}
+	f.entries = append(f.entries, waiting{t, t.ready})
+}
+
+// front is since when (Unix ns) the longest waiting one waits; 0 where none does.
+func (f *fifo) front() int64 {
+	for f.head < len(f.entries) {
+		if w := f.entries[f.head]; w.waits() {
+			return w.ready
+		}
+		f.entries[f.head] = waiting{}
+		f.head++
+	}
+	f.entries, f.head = f.entries[:0], 0
+	return 0
+}
+
+func (f *fifo) compact() {
+	kept := f.entries[:0]
+	for _, w := range f.entries[f.head:] {
+		if w.waits() {
+			kept = append(kept, w)
+		}
+	}
+	clear(f.entries[len(kept):])
+	f.entries, f.head = kept, 0
+	if cap(kept) > 8192 && len(kept) < cap(kept)/8 {
+		f.entries = slices.Clone(kept)
+	}
+}
+
+// setPool changes a pool for good.
+func (c *Core) setPool(call *PoolCall) error {
+	p := c.pools[call.Name]
+	if p == nil || !p.configured {
+		return fmt.Errorf("pool %q: %w", call.Name, models.ErrNotFound)
+	}
+	if _, err := call.Patch.Apply(p.spec); err != nil {
+		return err
+	}
+	body, err := json.Marshal(call.Patch)
+	if err != nil {
+		return fmt.Errorf("encode the change: %w", err)
+	}
+	c.emit(Record{Kind: recPool, Text: call.Name, Body: body})
+	p.dirty = true
+	if !p.exec() {
+		p.want = min(max(p.want, p.spec.Min), p.spec.Max)
+		c.out.Decide = append(c.out.Decide, call.Name)
+	}
+	c.out.Events = append(c.out.Events, models.Event{At: at(c.now), Kind: models.EventPool, Pool: call.Name, Message: "changed: " + string(body)})
+	return nil
+}
+
+func (c *Core) applyPool(r *Record) error {
+	var patch models.PoolPatch
+	if err := json.Unmarshal(r.Body, &patch); err != nil {
+		return fmt.Errorf("%w: a change of pool %s: %v", errRecord, r.Text, err) //nolint:errorlint // only its text matters
+	}
+	p := c.pools[r.Text]
+	if p == nil {
+		return nil // a pool that is no longer configured
+	}
+	spec, err := patch.Apply(p.spec)
+	if err != nil {
+		if c.replaying { // the configured bounds have changed since; they win
+			return nil
+		}
+		return err
+	}
+	if !c.replaying {
+		c.undo.pools = append(c.undo.pools, undoPool{p, p.spec, p.patch})
+	}
+	p.spec = spec
+	p.patch = merge(p.patch, patch)
+	p.dirty = true
+	return nil
+}
+
+// merge lays one change over another.
+func merge(under, over models.PoolPatch) models.PoolPatch {
+	if over.Min != nil {
+		under.Min = over.Min
+	}
+	if over.Max != nil {
+		under.Max = over.Max
+	}
+	if over.Policy != nil {
+		under.Policy = over.Policy
+	}
+	if over.Paused != nil {
+		under.Paused = over.Paused
+	}
+	return under
+}

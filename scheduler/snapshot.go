@@ -1,0 +1,275 @@
+package scheduler
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"loadstar/models"
+)
+
+// A snapshot is the durable state as records: the counters, the changed pools,
+// every task (each after those it depends on), the keys. It is cut into chunks
+// that look like frames, numbered from 0; all but the last go on in the next.
+
+// snapshot writes the state as chunks. nextFrame is the number of the first frame
+// that it does not cover, base the time that its times count from.
+func (c *Core) snapshot(nextFrame uint64, base int64) [][]byte {
+	var chunks [][]byte
+	var chunk []byte
+	add := func(r *Record) {
+		start := len(chunk)
+		if start == 0 {
+			chunk = appendFrameHeader(make([]byte, 0, MaxFrame), uint64(len(chunks)), base, true)
+			start = len(chunk)
+		}
+		r.At = base
+		if chunk = appendRecord(chunk, r, base); len(chunk) > MaxFrame {
+			rest := slices.Clone(chunk[start:])
+			chunks = append(chunks, chunk[:start])
+			chunk = appendFrameHeader(make([]byte, 0, MaxFrame), uint64(len(chunks)), base, true)
+			chunk = append(chunk, rest...)
+		}
+	}
+	meta := binary.AppendUvarint(nil, nextFrame)
+	meta = binary.AppendUvarint(meta, c.nextSeq)
+	meta = binary.AppendUvarint(meta, uint64(c.lease))
+	add(&Record{Kind: recMeta, Body: meta})
+	for _, p := range c.poolList {
+		if p.patch == (models.PoolPatch{}) {
+			continue
+		}
+		if body, err := json.Marshal(p.patch); err == nil { // plain values: it cannot fail
+			add(&Record{Kind: recPool, Text: p.spec.Name, Body: body})
+		}
+	}
+	var image []byte
+	c.eachTask(func(t *task) {
+		image = t.appendImage(image[:0], base)
+		add(&Record{Kind: recImage, Seq: t.seq, Body: image})
+	})
+	for _, k := range c.keyList {
+		used := c.keys[k]
+		body := used.hash[:]
+		for _, run := range used.runs {
+			body = binary.AppendUvarint(binary.AppendUvarint(body, run.first), run.count)
+		}
+		add(&Record{Kind: recKey, Text: k, Body: body})
+	}
+	chunk[1] &^= flagContinues
+	return append(chunks, chunk)
+}
+
+// eachTask visits every task after those it depends on, and else in order of submission.
+func (c *Core) eachTask(visit func(*task)) {
+	seen := make([]bool, len(c.tasks))
+	type step struct {
+		t    *task
+		next int
+	}
+	var path []step
+	for _, t := range c.tasks {
+		if t == nil || seen[t.seq] {
+			continue
+		}
+		seen[t.seq] = true
+		for path = append(path[:0], step{t: t}); len(path) > 0; {
+			top := &path[len(path)-1]
+			if d := top.t.dependencies(); top.next < len(d) {
+				n := d[top.next]
+				top.next++
+				if !seen[n.seq] {
+					seen[n.seq] = true
+					path = append(path, step{t: n})
+				}
+				continue
+			}
+			visit(top.t)
+			path = path[:len(path)-1]
+		}
+	}
+}
+
+const (
+	imageArrived = 1 << iota
+	imageToCancel
+	imageLast
+)
+
+// appendImage writes everything durable of a task; readImage reads it.
+func (t *task) appendImage(b []byte, base int64) []byte {
+	b = appendText(b, t.body)
+	flags := byte(0)
+	if t.arrived {
+		flags |= imageArrived
+	}
+	if t.toCancel {
+		flags |= imageToCancel
+	}
+	if t.last.number > 0 {
+		flags |= imageLast
+	}
+	b = append(b, byte(t.state), byte(t.reason), t.priority, flags)
+	for _, ns := range [...]int64{t.submitted, t.ready, t.wake, t.finished} {
+		b = appendTime(b, ns, base)
+	}
+	for _, n := range [...]uint64{uint64(t.lease), uint64(t.attempt), uint64(t.retried), uint64(t.deaths), uint64(len(t.past))} { //nolint:gosec // none is negative
+		b = binary.AppendUvarint(b, n)
+	}
+	b = appendText(b, t.text)
+	for i := range t.past {
+		b = t.past[i].appendTo(b, base)
+	}
+	if t.last.number > 0 {
+		b = t.last.appendTo(b, base)
+	}
+	return b
+}
+
+// appendTime writes a time that may be 0 (none).
+func appendTime(b []byte, ns, base int64) []byte {
+	if ns == 0 {
+		return append(b, 0)
+	}
+	return binary.AppendVarint(append(b, 1), ns-base)
+}
+
+func (d *decoder) time(base int64) int64 {
+	if d.byte() == 0 {
+		return 0
+	}
+	return base + d.varint()
+}
+
+func (a *attempt) appendTo(b []byte, base int64) []byte {
+	b = binary.AppendUvarint(b, uint64(a.number)) //nolint:gosec // not negative
+	flags := byte(0)
+	if a.hasExit {
+		flags |= flagHasExit
+	}
+	b = append(b, flags, byte(a.outcome))
+	b = binary.AppendVarint(b, int64(a.exit))
+	b = appendText(appendText(appendText(b, a.agent), a.worker), a.text)
+	for _, ns := range [...]int64{a.assigned, a.started, a.finished} {
+		b = appendTime(b, ns, base)
+	}
+	return b
+}
+
+func (d *decoder) attempt(base int64) attempt {
+	a := attempt{number: int32(d.uvarint() & 0x7fffffff)} //nolint:gosec // masked
+	a.hasExit = d.byte()&flagHasExit != 0
+	a.outcome = d.outcome()
+	a.exit = int32(d.varint()) //nolint:gosec // written from an int32
+	a.agent, a.worker, a.text = d.text(), d.text(), d.text()
+	a.assigned, a.started, a.finished = d.time(base), d.time(base), d.time(base)
+	return a
+}
+
+func (c *Core) applyImage(r *Record) error {
+	d := decoder{b: r.Body}
+	body := d.text()
+	var spec models.TaskSpec
+	if d.err == nil {
+		if err := json.Unmarshal([]byte(body), &spec); err != nil {
+			d.fail("a task's document: %v", err)
+		}
+	}
+	t := newTask(r.Seq, body, &spec, 0)
+	t.state = d.state()
+	if t.reason = reasonCode(d.byte()); t.reason >= reasonCount {
+		d.fail("reason %d is not known", t.reason)
+	}
+	t.priority = d.byte()
+	flags := d.byte()
+	t.arrived, t.toCancel = flags&imageArrived != 0, flags&imageToCancel != 0
+	for _, ns := range [...]*int64{&t.submitted, &t.ready, &t.wake, &t.finished} {
+		*ns = d.time(r.At)
+	}
+	t.lease = Lease(d.uvarint())
+	for _, n := range [...]*int32{&t.attempt, &t.retried, &t.deaths} {
+		*n = int32(d.uvarint() & 0x7fffffff) //nolint:gosec // masked
+	}
+	past := d.uvarint()
+	t.text = strings.Clone(d.text())
+	for i := uint64(0); i < past && d.err == nil; i++ {
+		t.past = append(t.past, c.interned(d.attempt(r.At)))
+	}
+	if flags&imageLast != 0 {
+		t.last = c.interned(d.attempt(r.At))
+	}
+	switch {
+	case d.err != nil:
+		return d.err
+	case r.Seq >= c.nextSeq || c.tasks[r.Seq] != nil || c.byID[t.id] != nil || t.id == "" || t.priority > 100:
+		return fmt.Errorf("%w: the image of task %q does not fit", errRecord, t.id)
+	case (t.state == statePending) != (t.reason != reasonNone) || t.state.active() && t.last.number == 0:
+		return fmt.Errorf("%w: the image of task %q is %s and waits for %q", errRecord, t.id, t.state.model(), t.reason.model())
+	}
+	if err := c.link(t, spec.Dependencies); err != nil {
+		return err
+	}
+	c.place(t, &spec)
+	c.lease = max(c.lease, t.lease)
+	c.attach(t)
+	return nil
+}
+
+func (c *Core) interned(a attempt) attempt {
+	if a.agent != "" {
+		a.agent = c.agentName(a.agent)
+	}
+	return a
+}
+
+// maxTasks bounds what a damaged counter can make us allocate.
+const maxTasks = 1 << 27
+
+func (c *Core) applyMeta(r *Record) error {
+	d := decoder{b: r.Body}
+	frame, next, lease := d.uvarint(), d.uvarint(), Lease(d.uvarint())
+	if d.err != nil {
+		return d.err
+	}
+	if len(c.byID) > 0 || next > maxTasks {
+		return fmt.Errorf("%w: counters that do not fit", errRecord)
+	}
+	if next > 0 {
+		c.grow(next - 1)
+	}
+	c.lease = lease
+	c.snapshotFrame = frame
+	return nil
+}
+
+// restorer takes a snapshot's chunks.
+type restorer struct {
+	core *Core
+	next uint64
+	done bool
+}
+
+func (s *restorer) chunk(data []byte) error {
+	h, rest, err := splitFrame(data)
+	if err != nil {
+		return fmt.Errorf("snapshot chunk %d: %w", s.next, err)
+	}
+	if h.number != s.next || s.done {
+		return fmt.Errorf("snapshot chunk %d follows where chunk %d is expected", h.number, s.next)
+	}
+	s.next, s.done = s.next+1, !h.continues
+	var r Record
+	for len(rest) > 0 {
+		n, err := decodeRecord(rest, h.base, &r)
+		if err == nil {
+			err = s.core.Restore(&r)
+		}
+		if err != nil {
+			return fmt.Errorf("snapshot chunk %d: %w", h.number, err)
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
