@@ -61,15 +61,6 @@ func (i *issue) size() int {
 	return n
 }
 
-func (i *issue) model(name string) (packed, bool) {
-	for _, m := range i.models {
-		if m.name == name {
-			return m, true
-		}
-	}
-	return packed{}, false
-}
-
 // pack rounds a settled forecast into its kept form.
 func pack(name string, q baseline.Quantiles) packed {
 	h := len(q.P50)

@@ -1,8 +1,8 @@
 package predictor
 
 import (
-	"fmt"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,7 +50,7 @@ func TestAMillionRowsFitIntoTheCapAndALimitIsObeyed(t *testing.T) {
 func TestTheOldestGoWhenTheCapIsReached(t *testing.T) {
 	h := &fakeHistory{now: start, from: start, value: map[string]func(int64, time.Time) float64{}, steps: []time.Duration{10 * time.Second}}
 	for i := range 5 {
-		h.value[models.PoolSeries(fmt.Sprint(i), models.PoolLoad)] = diurnal(96, uint64(i))
+		h.value[models.PoolSeries(strconv.Itoa(i), models.PoolLoad)] = diurnal(96, uint64(i))
 	}
 	s, err := New(Config{History: h, Clock: h.clock, NoLearner: true, MaxBytes: 1 << 16})
 	if err != nil {
@@ -86,7 +86,7 @@ func BenchmarkIdleTick(b *testing.B) {
 		values[i] = diurnal(360, 1)(int64(i), start)
 	}
 	for i := range 8 {
-		h.value[models.PoolSeries(fmt.Sprint(i), models.PoolLoad)] = func(i int64, _ time.Time) float64 { return values[i%20000] }
+		h.value[models.PoolSeries(strconv.Itoa(i), models.PoolLoad)] = func(i int64, _ time.Time) float64 { return values[i%20000] }
 	}
 	s, err := New(Config{History: h, Clock: h.clock, NoLearner: true})
 	if err != nil {

@@ -65,7 +65,7 @@ func TestALaterModelIsComparedOnItsOwnTargets(t *testing.T) {
 	// The LSTM joins when forecasting has become easy; its loss is lower than
 	// the average of the last value, but worse than it on the same targets.
 	b := board{most: 200}
-	for i := int64(0); i < 100; i++ {
+	for i := range int64(100) {
 		values := map[string]float64{models.ModelLast: 50}
 		if i >= 50 {
 			values[models.ModelLast] = 4

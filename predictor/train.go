@@ -176,10 +176,12 @@ func (s *Service) prepare(ctx context.Context, j *trainJob) {
 	if len(g.fitted) == 0 {
 		s.refit(g, g.w.end())
 	}
-	if j.request != nil {
-		ctx = j.request.ctx
-	}
 	j.ctx, j.cancel = context.WithCancel(ctx)
+	if j.request != nil { // it ends with the asker too
+		end := j.cancel
+		forget := context.AfterFunc(j.request.ctx, end)
+		j.cancel = func() { forget(); end() }
+	}
 	j.spec = g.spec(&s.cfg)
 	j.data = g.sequence(g.w.end(), s.cfg.MaxPoints)
 	j.data.Values = slices.Clone(j.data.Values)
@@ -310,7 +312,7 @@ func (s *Service) Train(ctx context.Context, series string, progress func(models
 			}
 			return err
 		case <-ctx.Done():
-			return ctx.Err() // the job's context is this one's child: it ends too
+			return ctx.Err() // the jobs end with it too
 		}
 	}
 }

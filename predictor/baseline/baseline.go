@@ -70,16 +70,6 @@ type walker interface {
 	walk(values []float64, origins []int, h int, visit func(origin int, path []float64))
 }
 
-// lastValue is the newest value that is there.
-func lastValue(values []float64) (float64, bool) {
-	for i := len(values) - 1; i >= 0; i-- {
-		if !math.IsNaN(values[i]) {
-			return values[i], true
-		}
-	}
-	return 0, false
-}
-
 // Count is the number of values that are there.
 func Count(values []float64) int {
 	n := 0

@@ -92,12 +92,12 @@ func TestHoltWintersAndSeasonalNaiveBeatLastValueOnASeason(t *testing.T) {
 	values := diurnal(96*8, 96, 1, 5)
 	cut := 96 * 7
 	loss := map[string]float64{}
-	inside, n := map[string]int{}, 0
+	inside := map[string]int{}
 	for _, m := range all() {
 		if err := m.Fit(values[:cut], Params{Season: 96, Horizon: 24}); err != nil {
 			t.Fatal(err)
 		}
-		n = 0
+		n := 0
 		for o := cut; o+24 <= len(values); o += 3 {
 			q, err := m.Forecast(values[:o], 24)
 			if err != nil {
