@@ -163,6 +163,9 @@ func FuzzLoad(f *testing.F) {
 		d := data
 		d.Step = m.s.Step
 		q, err := m.Forecast(d)
+		if errors.Is(err, ErrNotFinite) {
+			return // weights near the end of float32
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

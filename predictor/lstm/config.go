@@ -25,7 +25,7 @@ type Transform string
 
 // The transforms.
 const (
-	TransformAuto  Transform = ""      // log1p for non-negative series with a long upper tail, else none
+	TransformAuto  Transform = ""      // log1p for a series that is seldom near 0 and has a long upper tail, else none
 	TransformNone  Transform = "none"  //
 	TransformLog1p Transform = "log1p" // log(1 + value/unit), unit a fraction of the mean; for counts and bytes
 )
@@ -141,7 +141,7 @@ type Quantiles struct {
 // TrainOptions are the hooks of a training run; each may be nil. They are called
 // from the goroutine that called Train.
 type TrainOptions struct {
-	Progress func(done, loss float64) // after each epoch: the share done, 0 to 1, and the validation loss in scaled units
+	Progress func(done, loss float64) // after each epoch and at the end: the share done, 0 to 1, and the least validation loss so far, in scaled units
 	Pace     func()                   // before each batch: may sleep, to keep to a share of a core
 }
 

@@ -66,16 +66,19 @@ func (m *Model) Forecast(data Data) (Quantiles, error) {
 		return Quantiles{}, fmt.Errorf("lstm: %w: nothing was observed in the last %d steps", ErrTooShort, m.d.context)
 	}
 	f := newFrame(m.s, m.d, data, mask)
-	return m.forecastAt(f, f.origin(len(mask)-1)), nil
+	return m.forecastAt(f, f.origin(len(mask)-1))
 }
 
 // forecastAt runs one window.
-func (m *Model) forecastAt(f *frame, o origin) Quantiles {
+func (m *Model) forecastAt(f *frame, o origin) (Quantiles, error) {
 	sc := m.scratch.Get().(*scratch)
 	defer m.scratch.Put(sc)
 	f.fill(sc.batch, 1, 0, o, 0)
 	last := runLSTM(m.k, m.d, 1, sc.batch.x, m.w.cell, sc.tape)
 	runHead(m.k, m.d, 1, last, sc.batch.skips, sc.batch.futures, m.w, sc.out)
+	if !allFinite(sc.out) {
+		return Quantiles{}, fmt.Errorf("lstm: the forecast is %w", ErrNotFinite)
+	}
 
 	q := Quantiles{
 		P10: make([]float64, m.d.horizon), P50: make([]float64, m.d.horizon), P90: make([]float64, m.d.horizon),
@@ -99,7 +102,7 @@ func (m *Model) forecastAt(f *frame, o origin) Quantiles {
 		}
 		q.P10[h], q.P50[h], q.P90[h] = q.All[h][0], q.All[h][middle], q.All[h][NumQuantiles-1]
 	}
-	return q
+	return q, nil
 }
 
 // stretched moves a quantile away from the median or towards it.

@@ -50,7 +50,7 @@ func fitScaler(cfg Config, data Data, mask []bool) (scaler, error) {
 		return s, fmt.Errorf("lstm: %w: nothing was observed before the validation slice", ErrTooShort)
 	}
 	slices.Sort(sorted)
-	least, median, high := sorted[0], features.Quantile(sorted, 0.5), features.Quantile(sorted, 0.95)
+	least, low, median, high := sorted[0], features.Quantile(sorted, 0.05), features.Quantile(sorted, 0.5), features.Quantile(sorted, 0.95)
 	switch cfg.Transform {
 	case TransformLog1p:
 		if least < 0 {
@@ -58,7 +58,7 @@ func fitScaler(cfg Config, data Data, mask []bool) (scaler, error) {
 		}
 		s.Log = true
 	case TransformAuto:
-		s.Log = least >= 0 && high > 4*median && positive > 0
+		s.Log = least >= 0 && low > median/20 && high > 2.5*median
 	}
 	if s.Log && positive > 0 {
 		s.Unit = positive / 5
@@ -81,12 +81,11 @@ func (s scaler) forward(v float64) float64 {
 // back undoes forward. What is far outside of everything seen is bounded first, by
 // the values seen and by the window's own, so that an exponential cannot run away.
 func (s scaler) back(z, lo, hi float64) float64 {
-	room := hi - lo
-	z = min(max(z, lo-room-1), hi+room+1)
 	if s.Log {
-		return math.Expm1(max(z, 0)) * s.Unit
+		return math.Expm1(min(max(z, 0), hi+1)) * s.Unit
 	}
-	return z
+	room := 2 * (hi - lo)
+	return min(max(z, lo-room), hi+room)
 }
 
 // near reports whether weights learnt under o mean about the same under s.

@@ -48,35 +48,41 @@ func Train(ctx context.Context, cfg Config, data Data, prev *Model, opts TrainOp
 	if err := t.run(ctx, opts); err != nil {
 		return nil, err
 	}
-	return t.model(data, points)
+	return t.model(data, points), nil
 }
 
 // trainer is one training run.
 type trainer struct {
-	cfg        Config
-	d          dims
-	k          *kernels
-	s          scaler
-	frame      *frame
+	cfg   Config
+	d     dims
+	k     *kernels
+	s     scaler
+	frame *frame
+	rng   *rand.Rand
+
 	split      int      // the first step of the validation slice
 	train      []origin // windows to learn from; their targets end before split
-	validation *batch   // windows to stop by
-	checks     []origin // their origins
-	rng        *rand.Rand
-	w          *weights
-	adam       *adam
+	newest     []origin // windows of the validation slice
+	checks     []origin // some of them, to stop and calibrate by
+	validation *batch   // the same, filled
+
+	w           *weights
+	adam        *adam
+	epochs      int // run so far, earlier runs included
+	startEpochs int // of them, by earlier runs
+
 	best       *weights
 	bestAdam   *adam
 	bestLoss   float64
-	firstLoss  float64
-	epochs     int // run so far, earlier runs included
 	bestEpochs int
+	firstLoss  float64      // of the baseline
+	stretch    [][2]float32 // calibration, see Model
 }
 
 func newTrainer(cfg Config, data Data, mask []bool, prev *Model) (*trainer, error) {
 	n := len(data.Values)
 	slice := max(int(math.Round(float64(n)*cfg.Validation)), min(cfg.Horizon, n/5), 1)
-	t := &trainer{cfg: cfg, d: newDims(cfg), k: detectKernels(), split: n - slice, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6c6f616473746172))}
+	t := &trainer{cfg: cfg, d: newDims(cfg), k: detectKernels(), split: n - slice, stretch: make([][2]float32, cfg.Horizon), rng: rand.New(rand.NewPCG(cfg.Seed, 0x6c6f616473746172))}
 	known := data
 	known.Values = data.Values[:t.split]
 	var err error
@@ -89,7 +95,7 @@ func newTrainer(cfg Config, data Data, mask []bool, prev *Model) (*trainer, erro
 	t.s.Residual = 1
 	t.frame.s = t.s
 	t.cut(n)
-	if len(t.train) == 0 || len(t.checks) == 0 {
+	if len(t.train) == 0 || len(t.newest) == 0 {
 		return nil, fmt.Errorf("lstm: %w: no window with a known value after it", ErrTooShort)
 	}
 	t.s.Residual = t.residualSize()
@@ -97,10 +103,14 @@ func newTrainer(cfg Config, data Data, mask []bool, prev *Model) (*trainer, erro
 		t.s.Residual = prev.s.Residual // the unit that prev's weights speak in
 	}
 	t.frame.s = t.s
-	for _, set := range [][]origin{t.train, t.checks} {
+	for _, set := range [][]origin{t.train, t.newest} {
 		for i := range set {
 			set[i].residual = set[i].width * t.s.Residual
 		}
+	}
+	every := (len(t.newest) + maxValidation - 1) / maxValidation
+	for i := 0; i < len(t.newest); i += every {
+		t.checks = append(t.checks, t.newest[i])
 	}
 	t.validation = newBatch(t.d, len(t.checks))
 	for i, o := range t.checks {
@@ -126,13 +136,12 @@ func (t *trainer) cut(n int) {
 			t.train = append(t.train, t.frame.origin(at))
 		}
 	}
-	stride = max(1, (n-t.split+maxValidation-1)/maxValidation)
-	for at := n - 2; at >= t.split-1; at -= stride {
+	stride = max(1, (n-t.split)/5000)
+	for at := t.split - 1; at < n-1; at += stride {
 		if mask[at] && following(at, n) {
-			t.checks = append(t.checks, t.frame.origin(at))
+			t.newest = append(t.newest, t.frame.origin(at))
 		}
 	}
-	slices.Reverse(t.checks)
 }
 
 // residualSize is the typical error of the baseline, in widths of the window.
@@ -178,14 +187,14 @@ func (t *trainer) start(prev *Model) error {
 	}
 	fresh, none := t.w.clone(), t.adam
 	t.w.copyFrom(prev.w)
-	t.adam, t.epochs = prev.adam.clone(), prev.info.Epochs
+	t.adam, t.epochs, t.startEpochs = prev.adam.clone(), prev.info.Epochs, prev.info.Epochs
 	t.adam.clip, t.adam.decay = t.cfg.ClipNorm, t.cfg.WeightDecay
 	if err := t.check(); err != nil {
 		return err
 	}
 	if t.bestLoss == t.firstLoss { // prev knows less than nothing: the series has changed
 		t.w.copyFrom(fresh)
-		t.adam, t.epochs = none, 0
+		t.adam, t.epochs, t.startEpochs = none, 0, 0
 	}
 	return nil
 }
@@ -240,6 +249,7 @@ func biasOf(sorted []float64, raw []float32) {
 	}
 }
 
+// run trains epoch after epoch until the validation loss has not fallen for a while.
 func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
 	size := min(t.cfg.BatchSize, max(1, len(t.train)))
 	g, err := newGraph(t.k, t.d, size, t.w)
@@ -248,32 +258,16 @@ func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
 	}
 	defer g.close()
 	batches := min(t.cfg.EpochBatches, (len(t.train)+size-1)/size)
-	before := t.epochs
-	order := t.rng.Perm(len(t.train))
-	next, idle := 0, 0
-	for epoch := range t.cfg.Epochs {
+	next := t.shuffled(t.train)
+	for epoch, idle := 0, 0; epoch < t.cfg.Epochs && idle < t.cfg.Patience; epoch++ {
 		for b := range batches {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if opts.Pace != nil {
-				opts.Pace()
-			}
-			for row := range size {
-				if next == len(order) {
-					next = 0
-					t.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-				}
-				t.frame.fill(g.batch, size, row, t.train[order[next]], t.split)
-				next++
-			}
 			done := (float64(epoch) + float64(b)/float64(batches)) / float64(t.cfg.Epochs)
 			t.adam.rate = t.cfg.LearningRate * (0.05 + 0.95*(1+math.Cos(math.Pi*done))/2)
-			if _, err := g.step(t.adam); err != nil {
+			if err := t.step(ctx, opts, g, next, t.split); err != nil {
 				return err
 			}
 		}
-		t.epochs = before + epoch + 1
+		t.epochs++
 		last := t.bestLoss
 		if err := t.check(); err != nil {
 			return err
@@ -284,11 +278,65 @@ func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
 		if idle++; t.bestLoss < last {
 			idle = 0
 		}
-		if idle >= t.cfg.Patience {
-			break
+	}
+	if err := t.settle(ctx, opts, g, batches); err != nil {
+		return err
+	}
+	if opts.Progress != nil {
+		opts.Progress(1, t.bestLoss)
+	}
+	return nil
+}
+
+// settle goes on from the best weights for a moment, at a small rate, with the
+// windows of the validation slice among the others: what is newest would otherwise
+// be all that the network has not learnt. Calibration comes first, on outputs that
+// have not seen their targets.
+func (t *trainer) settle(ctx context.Context, opts TrainOptions, g *graph, batches int) error {
+	t.w.copyFrom(t.best)
+	calibrate(t.outputs(), t.validation, t.d, t.stretch)
+	t.adam = t.bestAdam
+	next := t.shuffled(append(slices.Clone(t.train), t.newest...))
+	steps := batches*(t.bestEpochs-t.startEpochs)/5 + 8
+	for i := range steps {
+		t.adam.rate = t.cfg.LearningRate * 0.3 * (1 - float64(i)/float64(steps))
+		if err := t.step(ctx, opts, g, next, len(t.frame.view.Values)); err != nil {
+			return err
 		}
 	}
+	if !t.w.finite() {
+		return fmt.Errorf("lstm: the weights are %w", ErrNotFinite)
+	}
 	return ctx.Err()
+}
+
+// shuffled returns windows one after another, each once in a pass.
+func (t *trainer) shuffled(windows []origin) func() origin {
+	order := t.rng.Perm(len(windows))
+	next := 0
+	return func() origin {
+		if next == len(order) {
+			next = 0
+			t.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		}
+		next++
+		return windows[order[next-1]]
+	}
+}
+
+// step trains on one batch of windows whose targets end before limit.
+func (t *trainer) step(ctx context.Context, opts TrainOptions, g *graph, next func() origin, limit int) error {
+	if opts.Pace != nil {
+		opts.Pace()
+	}
+	if err := ctx.Err(); err != nil { // after Pace, which may have slept
+		return err
+	}
+	for row := range g.size {
+		t.frame.fill(g.batch, g.size, row, next(), limit)
+	}
+	_, err := g.step(t.adam)
+	return err
 }
 
 // check takes the validation loss, and keeps the weights where they are the best so far.
@@ -312,23 +360,19 @@ func (t *trainer) outputs() []float32 {
 	return out
 }
 
-// model makes a model of the best weights.
-func (t *trainer) model(data Data, points int) (*Model, error) {
-	t.w.copyFrom(t.best)
-	if !t.best.finite() {
-		return nil, fmt.Errorf("lstm: the weights are %w", ErrNotFinite)
-	}
+// model makes a model of the present weights.
+func (t *trainer) model(data Data, points int) *Model {
 	info := Info{
 		Config: t.cfg, Season: t.s.Season, Step: t.s.Step,
 		From: data.Start, To: data.Start.Add(timeSteps(len(data.Values)) * data.Step),
-		Points: points, Epochs: t.bestEpochs, Batches: t.bestAdam.steps,
-		Loss: t.bestLoss, Baseline: t.firstLoss, DataHash: hashData(data, t.frame.view.Mask), Weights: t.best.count(),
+		Points: points, Epochs: t.bestEpochs, Batches: t.adam.steps,
+		Loss: t.bestLoss, Baseline: t.firstLoss, DataHash: hashData(data, t.frame.view.Mask), Weights: t.w.count(),
 	}
-	m := newModel(info, t.s, t.best, t.bestAdam)
+	m := newModel(info, t.s, t.w, t.adam)
 	if !t.cfg.Uncalibrated {
-		calibrate(t.outputs(), t.validation, t.d, m.stretch)
+		copy(m.stretch, t.stretch)
 	}
-	return m, nil
+	return m
 }
 
 // hashData is a SHA-256 over what a series holds.

@@ -52,6 +52,7 @@ type origin struct {
 	residual float64 // the unit of the network's output
 	move     float64 // of the level since a season
 	seasonal bool    // a season back is known
+	weight   float32 // in the loss
 }
 
 func (f *frame) origin(at int) origin {
@@ -59,6 +60,12 @@ func (f *frame) origin(at int) origin {
 	o.width = f.view.Width(at, scaleSteps(f.d.context, f.s.Season), max(leastWidth, f.s.Width/50))
 	o.residual = o.width * f.s.Residual
 	o.long = f.view.Mean(at, f.d.context)
+	o.weight = 1
+	if f.s.Width > 0 {
+		// Errors are judged in the series' unit, where busy stretches count for more; the
+		// root is between that and every window alike.
+		o.weight = float32(math.Sqrt(min(max(o.width/f.s.Width, 0.1), 10)))
+	}
 	if _, ok := f.view.Seasonal(at, at); ok {
 		o.seasonal = true
 		o.move = f.view.Move(at, moveSteps(f.s.Season))
@@ -101,7 +108,7 @@ func (f *frame) fill(b *batch, size, row int, o origin, limit int) {
 		b.targets[at], b.weights[at] = 0, 0
 		if i < limit && i < len(f.view.Values) && f.view.Mask[i] {
 			b.targets[at] = clip((f.view.Values[i]-base)/o.residual, targetClip)
-			b.weights[at] = 1
+			b.weights[at] = o.weight
 		}
 	}
 }
