@@ -32,7 +32,7 @@ type logReader struct {
 }
 
 // Follow reads an attempt's output from its start and goes on as more comes, until
-// its writer closes, ctx ends or the reader is closed. Where the output is faster
+// its writer closes or ctx ends (io.EOF), or the reader is closed. Where the output is faster
 // than the reader and older segments are dropped meanwhile, a line says so.
 func (s *LogStore) Follow(ctx context.Context, taskID string, attempt int) (io.ReadCloser, error) {
 	s.mu.Lock()
@@ -42,7 +42,7 @@ func (s *LogStore) Follow(ctx context.Context, taskID string, attempt int) (io.R
 		return s.Open(taskID, attempt)
 	}
 	r := &logReader{view: w.view, wake: w.follow(), stop: make(chan struct{})}
-	release := context.AfterFunc(ctx, func() { r.end(context.Cause(ctx)) })
+	release := context.AfterFunc(ctx, func() { r.end(io.EOF) })
 	r.onStop = func() {
 		release()
 		w.unfollow(r.wake)

@@ -177,7 +177,8 @@ func (s *session) goAll() {
 		s.readOutput()
 	})
 	s.readers.Go(s.readErrors)
-	s.readers.Go(func() { feed(s.stdin, s.send) })
+	send := s.send // hangUp forgets it
+	s.readers.Go(func() { feed(s.stdin, send) })
 	s.readers.Go(func() {
 		x := s.process.wait()
 		const drain = 250 * time.Millisecond
