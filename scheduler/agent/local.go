@@ -203,31 +203,10 @@ func (a *Local) heartbeat() {
 // pump moves reports from the outbox to the channel. After stop is closed it hands
 // over what is left as long as somebody listens, and closes the channel.
 func (a *Local) pump(stop <-chan struct{}) {
-	const patience = 200 * time.Millisecond // without a taker
 	defer close(a.reports)
 	for stopped := false; ; {
 		for _, r := range a.outbox.Take() {
-			select {
-			case a.reports <- r:
-				continue
-			default:
-			}
-			var late <-chan time.Time
-			halt := stop
-			if stopped {
-				late, halt = time.After(patience), nil
-			}
-			select {
-			case a.reports <- r:
-				continue
-			case <-halt:
-				late = time.After(patience)
-			case <-late:
-				return
-			}
-			select {
-			case a.reports <- r:
-			case <-late:
+			if !a.deliver(r, stop) {
 				return
 			}
 		}
@@ -239,6 +218,22 @@ func (a *Local) pump(stop <-chan struct{}) {
 		case <-stop:
 			stopped = true
 		}
+	}
+}
+
+// deliver waits for the report to be taken; false says that nobody does any more.
+func (a *Local) deliver(r scheduler.Report, stop <-chan struct{}) bool {
+	const patience = 200 * time.Millisecond // once the agent has stopped
+	select {
+	case a.reports <- r:
+		return true
+	case <-stop:
+	}
+	select {
+	case a.reports <- r:
+		return true
+	case <-time.After(patience):
+		return false
 	}
 }
 
