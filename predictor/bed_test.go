@@ -27,6 +27,7 @@ type fakeHistory struct {
 	from  time.Time
 	value map[string]func(step int64, at time.Time) float64 // NaN is missing
 	steps []time.Duration
+	since func() time.Time // of the first value, as Series tells it; nil is from
 }
 
 func (h *fakeHistory) set(now time.Time) {
@@ -43,9 +44,13 @@ func (h *fakeHistory) clock() time.Time {
 
 func (h *fakeHistory) Series() []models.SeriesInfo {
 	var out []models.SeriesInfo
+	from := h.from
+	if h.since != nil {
+		from = h.since()
+	}
 	for name := range h.value {
 		for _, s := range h.steps {
-			out = append(out, models.SeriesInfo{Name: name, StepS: s.Seconds()})
+			out = append(out, models.SeriesInfo{Name: name, StepS: s.Seconds(), From: from})
 		}
 	}
 	return out
@@ -244,7 +249,7 @@ func (b *bed) train() {
 // run moves the clock from a step to another, one step and a bit at a time.
 func (b *bed) run(from, to int) {
 	for i := from; i < to; i++ {
-		b.at(start.Add(time.Duration(i)*10*time.Second + 4*time.Second))
+		b.at(start.Add(time.Duration(i)*10*time.Second + 6*time.Second))
 	}
 }
 

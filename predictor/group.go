@@ -64,7 +64,7 @@ type group struct {
 func newGroup(k key, res Resolution, cfg *Config) *group {
 	return &group{
 		key: k, res: res, w: newWindow(k.step, cfg.MaxPoints),
-		board: board{most: cfg.ScoreWindow}, scoredTo: math.MinInt64,
+		board: board{most: cfg.ScoreWindow}, scoredTo: math.MinInt64 / 2,
 	}
 }
 
@@ -81,13 +81,14 @@ func (g *group) bounds() (lo, hi float64) {
 }
 
 // settle is how long after a step's end its value is read, and until when a
-// missing value is waited for.
+// missing value is waited for. Half a step of patience is long, but a clock that
+// runs many times too fast, as in a demo, leaves the collector no more than that.
 func (g *group) settle(cfg *Config) (at, patience time.Duration) {
 	at = cfg.Settle
 	if at == 0 {
 		at = min(g.step/5, time.Second)
 	}
-	return at, max(at, min(g.step/2, 3*time.Second))
+	return at, max(at, g.step/2)
 }
 
 // fitDue says whether the baselines want fitting at grid index end.
@@ -247,13 +248,16 @@ func (g *group) dropOldest() int {
 	return n
 }
 
+// lateSteps is how many steps late a value may come and still be scored.
+const lateSteps = 3
+
 // scoreTo scores every step before grid index end that was not scored, against
 // what is kept. It returns whether drift began or ended.
 func (g *group) scoreTo(end int64) (changed bool) {
-	from := max(g.scoredTo, g.w.first, end-int64(2*g.board.most))
+	from := max(g.scoredTo-lateSteps, g.w.first, end-int64(2*g.board.most))
 	for i := from; i < end; i++ {
 		y, ok := g.w.at(i)
-		if !ok {
+		if !ok || i < g.scoredTo && g.board.has(i) {
 			continue
 		}
 		s, ok := score(g.kept, g.w.step, i, y)

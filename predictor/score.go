@@ -143,6 +143,16 @@ func (b *board) push(s scoredStep) {
 	}
 }
 
+// has says whether a recent step was scored.
+func (b *board) has(index int64) bool {
+	for _, s := range b.steps[max(0, len(b.steps)-2*lateSteps):] {
+		if s.index == index {
+			return true
+		}
+	}
+	return false
+}
+
 // window is the steps that scores rest on.
 func (b *board) window() []scoredStep {
 	if len(b.steps) > b.most {

@@ -224,11 +224,27 @@ func (s *Service) discover(now time.Time) {
 				continue
 			}
 			k := key{info.Name, r.Step}
-			if g := s.groups[k]; g == nil || !g.live {
+			switch g := s.groups[k]; {
+			case g == nil || !g.live:
 				s.enliven(k, r, now)
+			case len(g.w.values) > 0 && len(g.w.values) < s.cfg.MaxPoints && info.From.Before(g.w.start(g.w.first)):
+				s.reachBack(g)
 			}
 		}
 	}
+}
+
+// reachBack takes in what was imported from before a group's window.
+func (s *Service) reachBack(g *group) {
+	from := g.w.end() - int64(s.cfg.MaxPoints)
+	points, err := s.cfg.History.Range(g.series, g.step, g.w.start(from), g.w.start(g.w.first))
+	if err != nil || len(points) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.w.extend(points)
+	g.fittedN = 0 // fit anew at the next forecast
 }
 
 // enliven makes a group of a series that history has: it loads the window, the

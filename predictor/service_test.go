@@ -316,6 +316,60 @@ func TestLateValueIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAValueThatComesLateIsScoredAll(t *testing.T) {
+	late := false
+	truth := diurnal(96, 8)
+	b := newBed(t, func(i int64, at time.Time) float64 {
+		if i == 29 && !late {
+			return math.NaN()
+		}
+		return truth(i, at)
+	}, nil)
+	b.run(0, 30)
+	b.at(start.Add(307 * time.Second)) // patience is over
+	if c := b.current(); !c.Forecasts[0].IssuedAt.Equal(start.Add(300 * time.Second)) {
+		t.Fatalf("issued %s", c.Forecasts[0].IssuedAt)
+	}
+	late = true
+	b.run(31, 40)
+	c := b.current()
+	seen := map[time.Time]int{}
+	for _, e := range c.Errors {
+		seen[e.At]++
+	}
+	for i := 10; i < 39; i++ {
+		if n := seen[start.Add(time.Duration(i)*10*time.Second)]; n != 1 {
+			t.Errorf("step %d was scored %d times", i, n)
+		}
+	}
+}
+
+func TestImportedPastIsTakenIn(t *testing.T) {
+	imported := false
+	truth := diurnal(96, 13)
+	b := newBed(t, func(i int64, at time.Time) float64 {
+		if i < 1000 && !imported {
+			return math.NaN()
+		}
+		return truth(i, at)
+	}, nil)
+	b.h.since = func() time.Time {
+		if imported {
+			return start
+		}
+		return start.Add(1000 * 10 * time.Second)
+	}
+	b.run(1000, 1050)
+	if c := b.current(); c.SeasonSteps != 0 {
+		t.Fatalf("season %d out of nothing", c.SeasonSteps)
+	}
+	imported = true
+	b.run(1050, 1060)
+	if c := b.current(); c.SeasonSteps != 96 {
+		t.Errorf("season %d after the import", c.SeasonSteps)
+	}
+}
+
 func TestDemandAndHostCPU(t *testing.T) {
 	truth := diurnal(96, 11)
 	o := &oracle{truth: truth}

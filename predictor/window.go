@@ -85,6 +85,22 @@ func (w *window) put(points []models.Point, end int64) {
 	w.trim()
 }
 
+// extend takes points from before the window, as far back as it may reach.
+func (w *window) extend(points []models.Point) {
+	first := w.first
+	for _, p := range points {
+		if i := w.index(p.At); i >= w.end()-int64(w.most) {
+			first = min(first, i)
+		}
+	}
+	older := make([]float64, w.first-first, w.first-first+int64(len(w.values)))
+	for i := range older {
+		older[i] = math.NaN()
+	}
+	w.values, w.first = append(older, w.values...), first
+	w.put(points, w.end())
+}
+
 // trim lets go of the oldest values, a quarter of the window at a time.
 func (w *window) trim() {
 	over := len(w.values) - w.most
