@@ -60,10 +60,15 @@ func deps(f *fake) cli.Deps {
 
 func runDeps(t *testing.T, d cli.Deps, stdin string, args ...string) result {
 	t.Helper()
+	return runContext(t, context.Background(), d, stdin, args...)
+}
+
+func runContext(t *testing.T, ctx context.Context, d cli.Deps, stdin string, args ...string) result { //nolint:revive // t comes first in tests
+	t.Helper()
 	var out, err bytes.Buffer
 	dir := t.TempDir()
 	args = append([]string{"--state-dir", filepath.Join(dir, "state"), "--config", empty(t, dir)}, args...)
-	code := cli.Run(context.Background(), d, args, strings.NewReader(stdin), &out, &err)
+	code := cli.Run(ctx, d, args, strings.NewReader(stdin), &out, &err)
 	return result{code: code, out: out.String(), err: err.String()}
 }
 
@@ -520,5 +525,26 @@ func TestATableFitsItsTerminalAndNeverCutsAnID(t *testing.T) {
 	}
 	if wide := cli.Table(0, noon, tasks); !strings.Contains(wide, "make -j4 all") {
 		t.Error(wide)
+	}
+}
+
+func TestAWatchGoesOnUntilItIsEnded(t *testing.T) {
+	for format, want := range map[string]int{"json": 3, "csv": 1 + 3*2, "table": 3*3 + 2} {
+		f := filled()
+		f.tasks = f.tasks[:2]
+		ctx, cancel := context.WithCancel(context.Background())
+		f.onAsk = func(asked int) {
+			if asked == 3 {
+				cancel()
+			}
+		}
+		r := runContext(t, ctx, deps(f), "", "ls", "--watch=100ms", "-o", format)
+		if r.code != 0 || strings.Count(r.out, "\n") != want {
+			t.Errorf("%s: %+v", format, r)
+		}
+		cancel()
+	}
+	if r := run(t, filled(), "", "ls", "--watch=1ms"); r.code != 2 {
+		t.Errorf("%+v", r)
 	}
 }

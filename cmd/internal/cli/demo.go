@@ -1,10 +1,6 @@
 package cli
 
-import (
-	"time"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func (a *app) demoCmd() *cobra.Command {
 	var o DemoOptions
@@ -19,10 +15,6 @@ func (a *app) demoCmd() *cobra.Command {
 				return usage("--output: %q is not table or json", format)
 			case format == "json" && !o.Headless:
 				return usage("--output json goes with --headless")
-			case o.For < time.Second:
-				return usage("--for: %s is less than 1s", o.For)
-			case o.Speed < 0:
-				return usage("--speed: %v is negative", o.Speed)
 			}
 			cfg, err := a.config(cmd)
 			if err != nil {
@@ -34,11 +26,13 @@ func (a *app) demoCmd() *cobra.Command {
 		},
 	}
 	fl := cmd.Flags()
-	fl.DurationVar(&o.For, "for", time.Minute, "submit tasks for this `TIME`")
-	fl.Float64Var(&o.Speed, "speed", 0, "`N` times faster than the clock (default: a day in --for)")
+	fl.DurationVar(&o.For, "for", 0, "submit tasks for this `TIME` (default 2m, headless 1m)")
+	fl.Float64Var(&o.Speed, "speed", 0, "`N` seconds of the day in a second of the show (default 900)")
 	fl.BoolVar(&o.Headless, "headless", false, "progress lines and a summary in the place of the screen")
 	fl.StringVar(&o.Trace, "trace", "", "replay this CSV `FILE` (timestamp,value) rather than a generated day")
-	fl.Uint64Var(&o.Seed, "seed", 1, "`N` that the generated load follows from")
+	fl.Float64Var(&o.MeanBusy, "mean-busy", 0, "scale a trace to `N` busy workers on average (default 2.5)")
+	fl.DurationVar(&o.ColdStart, "cold-start", 0, "`TIME` that a worker takes to come up (default 4s)")
+	fl.Uint64Var(&o.Seed, "seed", 0, "`N` that the generated load follows from (default 1)")
 	fl.StringVarP(&format, "output", "o", "table", "`FORMAT` of the summary: table or json (with --headless)")
 	screenFlags(fl, &o.Screen)
 	return cmd

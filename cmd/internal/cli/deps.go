@@ -54,17 +54,20 @@ type ScreenOptions struct {
 	NoColor  bool
 	ASCII    bool
 	ReadOnly bool
+	Theme    string // empty: the screen's own
 }
 
-// DemoOptions are the flags of `loadstar demo`.
+// DemoOptions are the flags of `loadstar demo`; a zero leaves the show its default.
 type DemoOptions struct {
-	For      time.Duration // how long tasks are submitted
-	Speed    float64       // how many times faster than the clock; 0 is a day a minute
-	Headless bool          // progress and a summary in the place of the screen
-	Trace    string        // a CSV file to replay; empty is a generated day
-	JSON     bool          // the summary as JSON
-	Seed     uint64
-	Screen   ScreenOptions
+	For       time.Duration // how long tasks are submitted
+	Speed     float64       // seconds of the day in a second of the show
+	Headless  bool          // progress and a summary in the place of the screen
+	JSON      bool          // the summary as JSON
+	Trace     string        // a CSV file to replay; empty is a generated day
+	MeanBusy  float64       // workers that a trace is scaled to
+	ColdStart time.Duration // of a worker
+	Seed      uint64
+	Screen    ScreenOptions
 }
 
 // Deps are what the commands stand on. A command whose part is nil is not there.

@@ -29,6 +29,7 @@ type fake struct {
 	events    []models.Event
 	refuse    error // of Submit
 	lost      int   // calls of WaitFinal in which the daemon goes away
+	onAsk     func(asked int)
 
 	asked     []string
 	submitted [][]models.TaskSpec
@@ -42,6 +43,9 @@ var _ cli.Backend = (*fake)(nil)
 
 func (f *fake) say(format string, args ...any) error {
 	f.asked = append(f.asked, fmt.Sprintf(format, args...))
+	if f.onAsk != nil {
+		f.onAsk(len(f.asked))
+	}
 	if f.down {
 		return fmt.Errorf("%w answers on /run/api.sock; start one with `loadstar daemon`", client.ErrNoDaemon)
 	}
@@ -99,7 +103,7 @@ func (f *fake) Tasks(_ context.Context, q models.TaskFilter) (models.TaskPage, e
 	fmt.Sscan(q.Cursor, &start)
 	page := models.TaskPage{Total: len(all), Tasks: all[start:]}
 	if len(page.Tasks) > q.Limit {
-		page.Tasks, page.Next = page.Tasks[:q.Limit], strconv.Itoa(start + q.Limit)
+		page.Tasks, page.Next = page.Tasks[:q.Limit], strconv.Itoa(start+q.Limit)
 	}
 	return page, nil
 }

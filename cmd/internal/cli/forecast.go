@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"loadstar/models"
+	"loadstar/predictor/export"
 )
 
 // forecastFlags are the flags of forecast.
@@ -107,42 +109,14 @@ func (a *app) forecastQuery(f forecastFlags, series string) (models.ForecastQuer
 	return q, nil
 }
 
-// forecastHead are the columns of the forecast CSV, a part of the contract.
-func forecastHead() []string {
-	return []string{"series", "issued_at", "target_at", "step_s", "horizon", "model", "champion", "p10", "p50", "p90", "actual", "abs_error", "ape"}
-}
-
-func forecastCells(rows []models.ForecastRow) [][]string {
-	out := make([][]string, len(rows))
-	for i := range rows {
-		r := &rows[i]
-		out[i] = []string{
-			r.Series, stamp(&r.IssuedAt), stamp(&r.TargetAt), exact(r.StepS), strconv.Itoa(r.Horizon), r.Model, strconv.FormatBool(r.Champion),
-			exact(r.P10), exact(r.P50), exact(r.P90), exactOr(r.Actual), exactOr(r.AbsError), exactOr(r.APE),
-		}
-	}
-	return out
-}
-
 // forecastRows are the targets of the newest forecasts, as far as they are asked for.
 func forecastRows(now []models.SeriesForecast, q models.ForecastQuery) []models.ForecastRow {
-	var rows []models.ForecastRow
-	for _, s := range now {
-		for fi := range s.Forecasts {
-			f := &s.Forecasts[fi]
-			for i := range min(len(f.P10), len(f.P50), len(f.P90)) {
-				if q.Horizon > 0 && i+1 != q.Horizon {
-					continue
-				}
-				if q.Limit > 0 && len(rows) >= q.Limit {
-					return rows
-				}
-				rows = append(rows, models.ForecastRow{
-					Series: f.Series, IssuedAt: f.IssuedAt, TargetAt: f.TargetAt(i), StepS: f.StepS, Horizon: i + 1,
-					Model: f.Model, Champion: f.Champion, P10: f.P10[i], P50: f.P50[i], P90: f.P90[i],
-				})
-			}
-		}
+	rows := export.Rows(now)
+	if q.Horizon > 0 {
+		rows = slices.DeleteFunc(rows, func(r models.ForecastRow) bool { return r.Horizon != q.Horizon })
+	}
+	if q.Limit > 0 {
+		rows = rows[:min(len(rows), q.Limit)]
 	}
 	return rows
 }
@@ -151,7 +125,7 @@ func historyView(rows []models.ForecastRow) view {
 	if rows == nil {
 		rows = []models.ForecastRow{}
 	}
-	return view{json: rows, head: forecastHead(), rows: forecastCells(rows), table: func(p *page) {
+	return view{json: rows, csv: func(w io.Writer) error { return export.WriteCSV(w, rows) }, table: func(p *page) {
 		if len(rows) == 0 {
 			p.line("no forecasts kept yet")
 			return
@@ -198,7 +172,7 @@ func forecastView(now []models.SeriesForecast, q models.ForecastQuery) view {
 	if now == nil {
 		now = []models.SeriesForecast{}
 	}
-	return view{json: now, head: forecastHead(), rows: forecastCells(forecastRows(now, q)), table: func(p *page) {
+	return view{json: now, csv: func(w io.Writer) error { return export.WriteCSV(w, forecastRows(now, q)) }, table: func(p *page) {
 		if len(now) == 0 {
 			p.line("no forecasts yet: the series are too short")
 			return

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -19,8 +20,9 @@ import (
 type view struct {
 	json  any
 	table func(p *page)
-	head  []string   // of the CSV
-	rows  [][]string // of the CSV
+	head  []string                // of the CSV
+	rows  [][]string              // of the CSV
+	csv   func(w io.Writer) error // the CSV with its head, in the place of the two
 }
 
 // output are the flags of a reading command.
@@ -81,7 +83,7 @@ func (a *app) print(v view, o output, first bool) error {
 	case "json":
 		return writeJSON(a.out, v.json, o.watch == 0)
 	case "csv":
-		return writeCSV(a.out, v.head, v.rows, first)
+		return a.printCSV(v, first)
 	}
 	p := a.page()
 	if o.watch > 0 {
@@ -93,6 +95,25 @@ func (a *app) print(v view, o output, first bool) error {
 	}
 	v.table(p)
 	_, err := io.WriteString(a.out, p.text.String())
+	return err
+}
+
+// printCSV writes the head once, however often a watch prints.
+func (a *app) printCSV(v view, first bool) error {
+	if v.csv == nil {
+		return writeCSV(a.out, v.head, v.rows, first)
+	}
+	if first {
+		return v.csv(a.out)
+	}
+	var text bytes.Buffer
+	if err := v.csv(&text); err != nil {
+		return err
+	}
+	if _, err := text.ReadBytes('\n'); err != nil {
+		return nil //nolint:nilerr // nothing but the head
+	}
+	_, err := text.WriteTo(a.out)
 	return err
 }
 

@@ -101,13 +101,6 @@ func optional(v *float64) string {
 // exact is a number for a program.
 func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-func exactOr(v *float64) string {
-	if v == nil {
-		return ""
-	}
-	return exact(*v)
-}
-
 func orDash(text string) string {
 	if text == "" {
 		return "-"
