@@ -3,6 +3,7 @@ package lstm
 import (
 	"fmt"
 	"math"
+	"sync"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -39,6 +40,11 @@ func newBatch(d dims, size int) *batch {
 	}
 }
 
+// building guards gorgonia's own package state: Grad hands every graph one shared
+// constant and stores its hash in it, unsynchronised, at the first use. The state is
+// the process's, so the lock must be too; it is held for some milliseconds.
+var building sync.Mutex
+
 // newGraph builds, differentiates and compiles the training step. gorgonia's
 // builders panic on a mistake; that comes back as an error.
 func newGraph(k *kernels, d dims, size int, w *weights) (g *graph, err error) {
@@ -47,6 +53,8 @@ func newGraph(k *kernels, d dims, size int, w *weights) (g *graph, err error) {
 			g, err = nil, fmt.Errorf("lstm: building the graph: %v", r)
 		}
 	}()
+	building.Lock()
+	defer building.Unlock()
 	g = &graph{d: d, size: size, batch: newBatch(d, size)}
 	eg := gorgonia.NewGraph()
 	node := func(name string, rows, cols int, data []float32) *gorgonia.Node {
