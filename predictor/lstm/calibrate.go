@@ -11,18 +11,18 @@ import (
 // below P10 and a tenth above P90: conformalized quantile regression in its
 // normalised, one-sided form. Steps ahead are pooled with those around them, and
 // with few targets the factor is drawn towards 1.
-func calibrate(raw []float32, b *batch, d dims, stretch [][2]float32) {
+func calibrate(raw, targets, weights []float32, d dims, stretch [][2]float32) {
 	below, above := make([][]float64, d.horizon), make([][]float64, d.horizon)
 	var q, slopes [NumQuantiles]float32
-	for i, w := range b.weights {
+	for i, w := range weights {
 		if w == 0 {
 			continue
 		}
 		h := i % d.horizon
 		spread(raw[i*NumQuantiles:(i+1)*NumQuantiles], q[:], slopes[:])
 		median := q[middle]
-		below[h] = append(below[h], ratio(median-b.targets[i], median-q[0]))
-		above[h] = append(above[h], ratio(b.targets[i]-median, q[NumQuantiles-1]-median))
+		below[h] = append(below[h], ratio(median-targets[i], median-q[0]))
+		above[h] = append(above[h], ratio(targets[i]-median, q[NumQuantiles-1]-median))
 	}
 	reach := max(1, d.horizon/8)
 	for h := range d.horizon {

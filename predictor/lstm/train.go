@@ -14,8 +14,10 @@ import (
 	"loadstar/predictor/features"
 )
 
-// maxValidation is how many windows the validation loss is taken over.
-const maxValidation = 256
+const (
+	maxValidation = 256 // windows that the validation loss is taken over
+	checkSize     = 32  // of them at once
+)
 
 // Train fits a network to a series. With prev, a model of the same shape, step and
 // season, it goes on from prev's weights and optimiser state; a prev that does
@@ -64,7 +66,10 @@ type trainer struct {
 	train      []origin // windows to learn from; their targets end before split
 	newest     []origin // windows of the validation slice
 	checks     []origin // some of them, to stop and calibrate by
-	validation *batch   // the same, filled
+	validation []*batch // the same, filled, checkSize windows each
+	targets    []float32
+	weights    []float32
+	tape       *tape // of validation
 
 	w           *weights
 	adam        *adam
@@ -108,15 +113,26 @@ func newTrainer(cfg Config, data Data, mask []bool, prev *Model) (*trainer, erro
 			set[i].residual = set[i].width * t.s.Residual
 		}
 	}
+	t.fillValidation(n)
+	return t, nil
+}
+
+// fillValidation lays the windows to stop by out in batches.
+func (t *trainer) fillValidation(limit int) {
 	every := (len(t.newest) + maxValidation - 1) / maxValidation
 	for i := 0; i < len(t.newest); i += every {
 		t.checks = append(t.checks, t.newest[i])
 	}
-	t.validation = newBatch(t.d, len(t.checks))
-	for i, o := range t.checks {
-		t.frame.fill(t.validation, len(t.checks), i, o, n)
+	t.tape = newTape(t.d, min(checkSize, len(t.checks)), false)
+	for part := range slices.Chunk(t.checks, checkSize) {
+		b := newBatch(t.d, len(part))
+		for i, o := range part {
+			t.frame.fill(b, len(part), i, o, limit)
+		}
+		t.validation = append(t.validation, b)
+		t.targets = append(t.targets, b.targets...)
+		t.weights = append(t.weights, b.weights...)
 	}
-	return t, nil
 }
 
 // cut lists the windows: an origin needs a value, something to learn from before it
@@ -294,7 +310,7 @@ func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
 // have not seen their targets.
 func (t *trainer) settle(ctx context.Context, opts TrainOptions, g *graph, batches int) error {
 	t.w.copyFrom(t.best)
-	calibrate(t.outputs(), t.validation, t.d, t.stretch)
+	calibrate(t.outputs(), t.targets, t.weights, t.d, t.stretch)
 	t.adam = t.bestAdam
 	next := t.shuffled(append(slices.Clone(t.train), t.newest...))
 	steps := batches*(t.bestEpochs-t.startEpochs)/5 + 8
@@ -341,7 +357,7 @@ func (t *trainer) step(ctx context.Context, opts TrainOptions, g *graph, next fu
 
 // check takes the validation loss, and keeps the weights where they are the best so far.
 func (t *trainer) check() error {
-	loss := batchLoss(t.outputs(), t.validation.targets, t.validation.weights)
+	loss := batchLoss(t.outputs(), t.targets, t.weights)
 	if math.IsNaN(loss) || math.IsInf(loss, 0) || !t.w.finite() {
 		return fmt.Errorf("lstm: the validation loss is %w", ErrNotFinite)
 	}
@@ -353,10 +369,13 @@ func (t *trainer) check() error {
 
 // outputs runs the validation windows through the present weights.
 func (t *trainer) outputs() []float32 {
-	n := len(t.checks)
-	out := make([]float32, n*t.d.outputs())
-	last := runLSTM(t.k, t.d, n, t.validation.x, t.w.cell, newTape(t.d, n, false))
-	runHead(t.k, t.d, n, last, t.validation.skips, t.validation.futures, t.w, out)
+	n := t.d.outputs()
+	out := make([]float32, len(t.checks)*n)
+	for i, b := range t.validation {
+		size := len(b.skips) / t.d.skips
+		last := runLSTM(t.k, t.d, size, b.x, t.w.cell, t.tape)
+		runHead(t.k, t.d, size, last, b.skips, b.futures, t.w, out[i*checkSize*n:])
+	}
 	return out
 }
 

@@ -136,7 +136,7 @@ func TestCalibrationWidensWhatIsTooNarrowAndNarrowsWhatIsTooWide(t *testing.T) {
 			biasOf(sorted, raw[i*NumQuantiles:(i+1)*NumQuantiles])
 		}
 		stretch := make([][2]float32, d.horizon)
-		calibrate(raw, b, d, stretch)
+		calibrate(raw, b.targets, b.weights, d, stretch)
 		for h, s := range stretch {
 			for _, f := range s {
 				if (f > 1.2) != wider || (f < 0.8) == wider {
