@@ -11,7 +11,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) agentsCmd() *cobra.Command {
+func (a *program) agentsCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "agents",

@@ -8,7 +8,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) cancelCmd() *cobra.Command {
+func (a *program) cancelCmd() *cobra.Command {
 	var o output
 	var f filter
 	cmd := &cobra.Command{

@@ -29,7 +29,7 @@ func Run(ctx context.Context, deps Deps, args []string, stdin io.Reader, stdout,
 			code = exitFailed
 		}
 	}()
-	a := &app{deps: deps.withDefaults(), in: stdin, out: stdout, err: stderr}
+	a := &program{deps: deps.withDefaults(), in: stdin, out: stdout, err: stderr}
 	root := a.root() //nolint:contextcheck // the commands get theirs from cobra
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -69,8 +69,8 @@ func (d Deps) withDefaults() Deps {
 	return d
 }
 
-// app is one run of the program: its parts, its streams and the global flags.
-type app struct {
+// program is one run of the program: its parts, its streams and the global flags.
+type program struct {
 	deps    Deps
 	in      io.Reader
 	out     io.Writer
@@ -79,7 +79,7 @@ type app struct {
 	rootCmd *cobra.Command
 }
 
-func (a *app) root() *cobra.Command {
+func (a *program) root() *cobra.Command {
 	screen := ScreenOptions{}
 	cmd := &cobra.Command{
 		Use:   "loadstar",
@@ -140,7 +140,7 @@ then hand it work with ` + "`loadstar submit -- CMD`" + `; ` + "`loadstar demo`"
 	return cmd
 }
 
-func (a *app) add(group string, commands ...*cobra.Command) {
+func (a *program) add(group string, commands ...*cobra.Command) {
 	for _, c := range commands {
 		c.GroupID = group
 		a.rootCmd.AddCommand(c)
@@ -155,7 +155,7 @@ func screenFlags(f *pflag.FlagSet, o *ScreenOptions) {
 
 // config is the configuration as a client needs it: only the global flags count,
 // as a command's own may share a name with a key (submit's --capabilities).
-func (a *app) config(cmd *cobra.Command) (config.Config, error) {
+func (a *program) config(cmd *cobra.Command) (config.Config, error) {
 	flags := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
 	var err error
 	a.rootCmd.PersistentFlags().VisitAll(func(f *pflag.Flag) {
@@ -173,7 +173,7 @@ func (a *app) config(cmd *cobra.Command) (config.Config, error) {
 }
 
 // backend is a connection to the daemon that the global flags name.
-func (a *app) backend(cmd *cobra.Command) (Backend, error) {
+func (a *program) backend(cmd *cobra.Command) (Backend, error) {
 	cfg, err := a.config(cmd)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func (a *app) backend(cmd *cobra.Command) (Backend, error) {
 }
 
 // ask runs fn with the daemon.
-func (a *app) ask(cmd *cobra.Command, fn func(ctx context.Context, b Backend) error) error {
+func (a *program) ask(cmd *cobra.Command, fn func(ctx context.Context, b Backend) error) error {
 	b, err := a.backend(cmd)
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (a *app) ask(cmd *cobra.Command, fn func(ctx context.Context, b Backend) er
 	return fn(cmd.Context(), b)
 }
 
-func (a *app) streams() Streams {
+func (a *program) streams() Streams {
 	return Streams{In: a.in, Out: a.out, Err: a.err, Color: a.color(a.err)}
 }
 
@@ -208,7 +208,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 	return width, true
 }
 
-func (a *app) color(w io.Writer) bool {
+func (a *program) color(w io.Writer) bool {
 	if _, ok := terminal(w); !ok || a.noColor {
 		return false
 	}
@@ -220,6 +220,6 @@ func (a *app) color(w io.Writer) bool {
 }
 
 // note writes a line for a person to stderr.
-func (a *app) note(format string, args ...any) {
+func (a *program) note(format string, args ...any) {
 	fmt.Fprintln(a.err, "loadstar: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
 }

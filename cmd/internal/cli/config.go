@@ -11,7 +11,7 @@ import (
 	"loadstar/cmd/internal/config"
 )
 
-func (a *app) configCmd() *cobra.Command {
+func (a *program) configCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "The configuration in force",

@@ -7,7 +7,7 @@ import (
 )
 
 // daemonCmd's flags are keys of the configuration: config.Load reads them by name.
-func (a *app) daemonCmd() *cobra.Command {
+func (a *program) daemonCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run without a screen; logs to stderr, SIGTERM drains",

@@ -2,7 +2,7 @@ package cli
 
 import "github.com/spf13/cobra"
 
-func (a *app) demoCmd() *cobra.Command {
+func (a *program) demoCmd() *cobra.Command {
 	var o DemoOptions
 	var format string
 	cmd := &cobra.Command{

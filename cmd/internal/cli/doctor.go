@@ -22,7 +22,7 @@ type finding struct {
 	Message string `json:"message"`
 }
 
-func (a *app) doctorCmd() *cobra.Command {
+func (a *program) doctorCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -63,7 +63,7 @@ The exit code is 1 where something is wrong.`,
 	return cmd
 }
 
-func (a *app) examine(cmd *cobra.Command) []finding {
+func (a *program) examine(cmd *cobra.Command) []finding {
 	cfg, err := a.config(cmd)
 	if err != nil {
 		return []finding{{Check: "configuration", Message: err.Error()}}
@@ -129,7 +129,7 @@ func folder(dir string) finding {
 }
 
 // journalCheck verifies the journal of a state folder that no daemon has in use.
-func (a *app) journalCheck(ctx context.Context, cfg config.Config) finding {
+func (a *program) journalCheck(ctx context.Context, cfg config.Config) finding {
 	f := finding{Check: "journal"}
 	dir := filepath.Join(cfg.StateDir, "journal")
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
@@ -149,7 +149,7 @@ func (a *app) journalCheck(ctx context.Context, cfg config.Config) finding {
 	return f
 }
 
-func (a *app) verify(ctx context.Context, cfg config.Config, dir string) (report journal.Report, err error) {
+func (a *program) verify(ctx context.Context, cfg config.Config, dir string) (report journal.Report, err error) {
 	lock, err := journal.LockDir(cfg.StateDir)
 	if err != nil {
 		return report, err

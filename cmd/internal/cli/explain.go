@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) explainCmd() *cobra.Command {
+func (a *program) explainCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "explain ID",
@@ -27,7 +27,8 @@ func (a *app) explainCmd() *cobra.Command {
 						if e.Reason != "" {
 							state += ", " + string(e.Reason)
 						}
-						p.line("%s is %s: %s", clean(e.TaskID), state, clean(e.Text))
+						p.line("%s is %s", clean(e.TaskID), state)
+						p.line("%s", clean(e.Text))
 						for _, f := range e.Facts {
 							p.line("  %s", clean(f))
 						}

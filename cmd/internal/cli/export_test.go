@@ -10,7 +10,7 @@ import (
 
 // Root is the tree of commands.
 func Root(d Deps) *cobra.Command {
-	a := &app{deps: d.withDefaults()}
+	a := &program{deps: d.withDefaults()}
 	return a.root()
 }
 

@@ -22,7 +22,7 @@ type forecastFlags struct {
 	from, to       string
 }
 
-func (a *app) forecastCmd() *cobra.Command {
+func (a *program) forecastCmd() *cobra.Command {
 	var o output
 	var f forecastFlags
 	cmd := &cobra.Command{
@@ -80,7 +80,7 @@ func modelNames() []string {
 	return []string{models.ModelLSTM, models.ModelHoltWinters, models.ModelSNaive, models.ModelLast}
 }
 
-func (a *app) forecastQuery(f forecastFlags, series string) (models.ForecastQuery, error) {
+func (a *program) forecastQuery(f forecastFlags, series string) (models.ForecastQuery, error) {
 	q := models.ForecastQuery{Series: series, StepS: f.step.Seconds(), Model: f.model, Horizon: f.horizon, Limit: f.limit}
 	switch {
 	case f.step < 0:

@@ -12,7 +12,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) getCmd() *cobra.Command {
+func (a *program) getCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "get ID...",

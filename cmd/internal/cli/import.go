@@ -18,7 +18,7 @@ type History struct {
 	Gaps   []models.Gap
 }
 
-func (a *app) importCmd() *cobra.Command {
+func (a *program) importCmd() *cobra.Command {
 	var series string
 	var step time.Duration
 	cmd := &cobra.Command{

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) logsCmd() *cobra.Command {
+func (a *program) logsCmd() *cobra.Command {
 	var follow bool
 	var attempt int
 	cmd := &cobra.Command{

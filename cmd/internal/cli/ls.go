@@ -10,7 +10,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) lsCmd() *cobra.Command {
+func (a *program) lsCmd() *cobra.Command {
 	var o output
 	var f filter
 	var limit int

@@ -17,7 +17,7 @@ type meter struct {
 	open  bool
 }
 
-func (a *app) meter(on bool, what string, total int) *meter {
+func (a *program) meter(on bool, what string, total int) *meter {
 	m := &meter{what: what, total: total}
 	if on && total > 0 {
 		m.w = a.err

@@ -53,7 +53,7 @@ func (o *output) check() error {
 }
 
 // show prints what get returns, once or until the context ends.
-func (a *app) show(cmd *cobra.Command, o output, get func(ctx context.Context, b Backend) (view, error)) error {
+func (a *program) show(cmd *cobra.Command, o output, get func(ctx context.Context, b Backend) (view, error)) error {
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (a *app) show(cmd *cobra.Command, o output, get func(ctx context.Context, b
 	})
 }
 
-func (a *app) print(v view, o output, first bool) error {
+func (a *program) print(v view, o output, first bool) error {
 	switch o.format {
 	case "json":
 		return writeJSON(a.out, v.json, o.watch == 0)
@@ -99,7 +99,7 @@ func (a *app) print(v view, o output, first bool) error {
 }
 
 // printCSV writes the head once, however often a watch prints.
-func (a *app) printCSV(v view, first bool) error {
+func (a *program) printCSV(v view, first bool) error {
 	if v.csv == nil {
 		return writeCSV(a.out, v.head, v.rows, first)
 	}
@@ -144,7 +144,7 @@ type page struct {
 	now   time.Time
 }
 
-func (a *app) page() *page {
+func (a *program) page() *page {
 	p := &page{now: a.deps.Now(), color: a.color(a.out)}
 	p.width, _ = terminal(a.out)
 	if f, ok := a.out.(*os.File); !ok || f == nil {

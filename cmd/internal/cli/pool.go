@@ -12,7 +12,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) poolCmd() *cobra.Command {
+func (a *program) poolCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pool",
 		Short: "Pools, and the reasons for their size",
@@ -25,7 +25,7 @@ func (a *app) poolCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) poolLsCmd() *cobra.Command {
+func (a *program) poolLsCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "ls",
@@ -105,7 +105,7 @@ func poolRow(s *models.PoolStatus) []string {
 	}
 }
 
-func (a *app) poolSetCmd() *cobra.Command {
+func (a *program) poolSetCmd() *cobra.Command {
 	var o output
 	var low, high int
 	var policy string
@@ -166,7 +166,7 @@ func parsePolicy(text string) (models.PoolPolicy, error) {
 	return "", usage("--policy: %q is not one of %s", text, strings.Join(policyNames(), ", "))
 }
 
-func (a *app) poolPauseCmd(pause bool) *cobra.Command {
+func (a *program) poolPauseCmd(pause bool) *cobra.Command {
 	var o output
 	name, short := "pause", "Start none of a pool's tasks; those that run go on"
 	if !pause {
@@ -184,7 +184,7 @@ func (a *app) poolPauseCmd(pause bool) *cobra.Command {
 	return cmd
 }
 
-func (a *app) setPool(cmd *cobra.Command, o output, name string, patch models.PoolPatch) error {
+func (a *program) setPool(cmd *cobra.Command, o output, name string, patch models.PoolPatch) error {
 	return a.show(cmd, o, func(ctx context.Context, b Backend) (view, error) {
 		s, err := b.SetPool(ctx, name, patch)
 		if err != nil {
@@ -196,7 +196,7 @@ func (a *app) setPool(cmd *cobra.Command, o output, name string, patch models.Po
 	})
 }
 
-func (a *app) poolExplainCmd() *cobra.Command {
+func (a *program) poolExplainCmd() *cobra.Command {
 	var o output
 	var at string
 	var limit int

@@ -8,7 +8,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) prioritizeCmd() *cobra.Command {
+func (a *program) prioritizeCmd() *cobra.Command {
 	var o output
 	var f filter
 	cmd := &cobra.Command{

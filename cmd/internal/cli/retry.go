@@ -8,7 +8,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) retryCmd() *cobra.Command {
+func (a *program) retryCmd() *cobra.Command {
 	var o output
 	var f filter
 	var dependents bool

@@ -93,7 +93,7 @@ func (f *filter) selection(ids []string, actable ...models.State) (models.Select
 
 // acted prints what a bulk call did. A task that was named by its id and left
 // alone is an error.
-func (a *app) acted(o output, sel models.Selection, r models.BulkResult, done string) error {
+func (a *program) acted(o output, sel models.Selection, r models.BulkResult, done string) error {
 	if r.Changed == nil {
 		r.Changed = []string{}
 	}

@@ -10,7 +10,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) seriesCmd() *cobra.Command {
+func (a *program) seriesCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "series",

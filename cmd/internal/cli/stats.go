@@ -9,7 +9,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) statsCmd() *cobra.Command {
+func (a *program) statsCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "stats",

@@ -39,7 +39,7 @@ type submitFlags struct {
 	memory                                       string
 }
 
-func (a *app) submitCmd() *cobra.Command {
+func (a *program) submitCmd() *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
 		Use:   "submit [flags] -- CMD [ARG...]",
@@ -90,7 +90,7 @@ go in several such batches, and it says so.`,
 	return cmd
 }
 
-func (a *app) submit(cmd *cobra.Command, f submitFlags, command []string) error {
+func (a *program) submit(cmd *cobra.Command, f submitFlags, command []string) error {
 	if err := (&output{format: f.output}).check(); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (a *app) submit(cmd *cobra.Command, f submitFlags, command []string) error 
 
 // specs are the tasks to hand over, from the file or from the flags, and where
 // they came from.
-func (a *app) specs(cmd *cobra.Command, f submitFlags, command []string) (specs []models.TaskSpec, source string, err error) {
+func (a *program) specs(cmd *cobra.Command, f submitFlags, command []string) (specs []models.TaskSpec, source string, err error) {
 	if f.file == "" {
 		spec, err := a.fromFlags(f, command)
 		return []models.TaskSpec{spec}, "", err
@@ -164,7 +164,7 @@ func taskFlags() []string {
 	}
 }
 
-func (a *app) fromFlags(f submitFlags, command []string) (models.TaskSpec, error) {
+func (a *program) fromFlags(f submitFlags, command []string) (models.TaskSpec, error) {
 	s := models.NewTaskSpec()
 	if len(command) == 0 && f.input == "" && f.description == "" {
 		return s, usage("nothing to do: give a command after --, or --file, or --input for a stdio pool")
@@ -237,7 +237,7 @@ func (f submitFlags) amounts(s *models.TaskSpec) (err error) {
 	return err
 }
 
-func (a *app) times(f submitFlags) func(*models.TaskSpec) error {
+func (a *program) times(f submitFlags) func(*models.TaskSpec) error {
 	return func(s *models.TaskSpec) (err error) {
 		for _, d := range []struct {
 			flag, text string
@@ -268,7 +268,7 @@ func (a *app) times(f submitFlags) func(*models.TaskSpec) error {
 }
 
 // moment reads a time, or a duration that lies ahead (sign 1) or back (-1).
-func (a *app) moment(flag, text string, sign int) (time.Time, error) {
+func (a *program) moment(flag, text string, sign int) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t.UTC(), nil
 	}
@@ -280,7 +280,7 @@ func (a *app) moment(flag, text string, sign int) (time.Time, error) {
 }
 
 // surroundings fills in where the command runs and what it finds there.
-func (a *app) surroundings(f submitFlags) func(*models.TaskSpec) error {
+func (a *program) surroundings(f submitFlags) func(*models.TaskSpec) error {
 	return func(s *models.TaskSpec) error {
 		if len(s.Run) > 0 || f.dir != "" {
 			here, err := a.deps.Getwd()
@@ -319,7 +319,7 @@ func (a *app) surroundings(f submitFlags) func(*models.TaskSpec) error {
 }
 
 // sendBatches hands the tasks over; what was accepted before an error is returned beside it.
-func (a *app) sendBatches(ctx context.Context, b Backend, specs []models.TaskSpec, source string, f submitFlags) ([]models.Task, error) {
+func (a *program) sendBatches(ctx context.Context, b Backend, specs []models.TaskSpec, source string, f submitFlags) ([]models.Task, error) {
 	batches, err := split(specs)
 	if err != nil {
 		return nil, err

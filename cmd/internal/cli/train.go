@@ -10,7 +10,7 @@ import (
 	"loadstar/models"
 )
 
-func (a *app) trainCmd() *cobra.Command {
+func (a *program) trainCmd() *cobra.Command {
 	var series string
 	cmd := &cobra.Command{
 		Use:   "train",

@@ -14,7 +14,7 @@ type versionInfo struct {
 	Arch    string `json:"arch"`
 }
 
-func (a *app) versionCmd() *cobra.Command {
+func (a *program) versionCmd() *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
 		Use:   "version",

@@ -13,7 +13,7 @@ import (
 	"loadstar/scheduler/client"
 )
 
-func (a *app) waitCmd() *cobra.Command {
+func (a *program) waitCmd() *cobra.Command {
 	var o output
 	var f filter
 	var timeout time.Duration
@@ -75,7 +75,7 @@ const (
 )
 
 // await returns the tasks once all are final, in the order of their ids.
-func (a *app) await(ctx context.Context, b Backend, ids []string, progress bool) ([]models.Task, error) {
+func (a *program) await(ctx context.Context, b Backend, ids []string, progress bool) ([]models.Task, error) {
 	meter := a.meter(progress, "final", len(ids))
 	defer meter.end()
 	tasks := make([]models.Task, 0, len(ids))
@@ -90,7 +90,7 @@ func (a *app) await(ctx context.Context, b Backend, ids []string, progress bool)
 	return tasks, nil
 }
 
-func (a *app) awaitBatch(ctx context.Context, b Backend, ids []string, met bool) ([]models.Task, error) {
+func (a *program) awaitBatch(ctx context.Context, b Backend, ids []string, met bool) ([]models.Task, error) {
 	if !met { // where there is no daemon in the first place, it is said at once
 		if _, err := b.Info(ctx); err != nil {
 			return nil, err

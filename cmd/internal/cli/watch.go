@@ -13,7 +13,7 @@ import (
 	"loadstar/scheduler/client"
 )
 
-func (a *app) watchCmd() *cobra.Command {
+func (a *program) watchCmd() *cobra.Command {
 	var o output
 	var kinds []string
 	var pool, task string
@@ -60,7 +60,7 @@ func (a *app) watchCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *app) event(o output, e models.Event, first bool) error {
+func (a *program) event(o output, e models.Event, first bool) error {
 	switch o.format {
 	case "json":
 		return writeJSON(a.out, e, false)
