@@ -108,11 +108,11 @@ func Run(ctx context.Context, cfg Config, points []models.Point, progress func(d
 		return Report{}, err
 	}
 	first := max(int(cfg.Train*float64(len(grid.values))), 4)
-	origins := origins(first, len(grid.values), cfg.Horizon)
-	if len(origins) == 0 {
+	r := &run{cfg: cfg, grid: grid}
+	r.origins = origins(first, len(grid.values), cfg.Horizon, r.seasonOf(grid.values[:min(first, len(grid.values))]))
+	if len(r.origins) == 0 {
 		return Report{}, fmt.Errorf("%d steps do not hold a training part and one horizon of %d: %w", len(grid.values), cfg.Horizon, baseline.ErrTooShort)
 	}
-	r := &run{cfg: cfg, grid: grid, origins: origins}
 	names := r.order()
 	for i, name := range names {
 		began := time.Now()
@@ -193,17 +193,30 @@ func usualStep(points []models.Point) time.Duration {
 }
 
 // origins are indices into the values, ascending: the number of values known.
-func origins(first, n, horizon int) []int {
+// They are a horizon apart, or closer where that gives too few; and never so
+// that they meet the season at a few phases only, which would say more of those
+// phases than of the model.
+func origins(first, n, horizon, season int) []int {
 	last := n - horizon
 	if last < first {
 		return nil
 	}
 	stride := max(1, min(horizon, (last-first)/(minOrigins-1)))
+	for season > 1 && stride > 1 && gcd(stride, season) > 1 {
+		stride--
+	}
 	var out []int
 	for o := first; o <= last; o += stride {
 		out = append(out, o)
 	}
 	return out
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // run is a backtest at work.

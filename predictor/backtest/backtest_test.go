@@ -77,7 +77,7 @@ func forecastsOf(t *testing.T, points []models.Point, upTo int) map[string][]*ba
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{cfg: cfg, grid: g, origins: origins(700, len(g.values), 8)}
+	r := &run{cfg: cfg, grid: g, origins: origins(700, len(g.values), 8, 48)}
 	out := map[string][]*baseline.Quantiles{}
 	for _, name := range r.order() {
 		m := measured{name: name}
@@ -183,6 +183,23 @@ func checkOutput(t *testing.T, r Report) {
 	}
 }
 
+func TestOriginsMeetEveryPhaseOfTheSeason(t *testing.T) {
+	phases := map[int]bool{}
+	got := origins(700, 3000, 12, 12)
+	for _, o := range got {
+		phases[o%12] = true
+	}
+	if len(phases) != 12 || len(got) < minOrigins || got[0] != 700 || got[len(got)-1]+12 > 3000 {
+		t.Errorf("%d origins from %d to %d meet %d phases of 12", len(got), got[0], got[len(got)-1], len(phases))
+	}
+	if got := origins(700, 711, 12, 0); got != nil {
+		t.Errorf("origins %v without room for a horizon", got)
+	}
+	if got := origins(700, 760, 12, 0); len(got) < 49 || got[1] != 701 {
+		t.Errorf("%d origins in a short file", len(got))
+	}
+}
+
 func TestBadInputIsNamed(t *testing.T) {
 	for field, cfg := range map[string]Config{
 		"horizon": {Horizon: 1000}, "train": {Train: 1.5}, "models": {Models: []string{"prophet"}},
@@ -208,15 +225,12 @@ func TestBadInputIsNamed(t *testing.T) {
 	}
 }
 
-// Real files, when they are there: BACKTEST=nasa_http_jul95_1m.csv go test -run RealFile -v
-func TestRealFile(t *testing.T) {
-	name := os.Getenv("BACKTEST")
-	if name == "" {
-		t.Skip("BACKTEST names no file")
-	}
+// recorded reads a public series; the test is skipped where they are not.
+func recorded(t *testing.T, name string) []models.Point {
+	t.Helper()
 	f, err := os.Open(filepath.Join("../../../shared/data", name))
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("the recorded series are not here: %v", err)
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
@@ -235,14 +249,44 @@ func TestRealFile(t *testing.T) {
 		}
 		points = append(points, models.Point{At: at, Value: v})
 	}
-	step, _ := time.ParseDuration(os.Getenv("STEP"))
-	r, err := Run(t.Context(), Config{Series: name, Step: step}, points, nil)
-	if err != nil {
-		t.Fatal(err)
+	return points
+}
+
+func TestRecordedSeriesAreForecastBetterThanByTheirLastValue(t *testing.T) {
+	for _, tc := range []struct {
+		file string
+		step time.Duration
+		mods []string // nil is all without the LSTM
+	}{
+		{"nab_asg_cpu.csv", 0, nil},
+		{"nab_elb_requests_8c0756.csv", 0, Models()},
+		{"nasa_http_jul95_1m.csv", 10 * time.Minute, nil},
+	} {
+		t.Run(tc.file, func(t *testing.T) {
+			if tc.mods == nil {
+				tc.mods = []string{models.ModelLast, models.ModelSNaive, models.ModelHoltWinters, ModelAR, ModelEnsemble}
+			}
+			r, err := Run(t.Context(), Config{Series: tc.file, Step: tc.step, Models: tc.mods}, recorded(t, tc.file), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			if err := WriteTable(&b, r); err != nil {
+				t.Fatal(err)
+			}
+			t.Log("\n" + b.String())
+			wql := map[string]float64{}
+			for _, m := range r.Models {
+				wql[m.Model] = *m.WQL
+			}
+			for _, m := range []string{models.ModelHoltWinters, ModelEnsemble} {
+				if wql[m] >= wql[models.ModelLast] {
+					t.Errorf("%s loses %.4f, the last value %.4f", m, wql[m], wql[models.ModelLast])
+				}
+			}
+			if l, ok := wql[models.ModelLSTM]; ok && l >= wql[models.ModelSNaive] {
+				t.Errorf("the LSTM loses %.4f, seasonal naive %.4f", l, wql[models.ModelSNaive])
+			}
+		})
 	}
-	var b strings.Builder
-	if err := WriteTable(&b, r); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("\n%s", b.String())
 }

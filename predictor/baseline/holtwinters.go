@@ -38,49 +38,53 @@ func (m *HoltWinters) Name() string { return "holtwinters" }
 func (m *HoltWinters) Loss() float64 { return m.spread.loss }
 
 // Fit is as Model says; it needs four values. A season that does not fit
-// twice into the values is left out.
+// twice into the values, or does not help, is left out.
 func (m *HoltWinters) Fit(values []float64, p Params) (err error) {
 	if Count(values) < hwMinPoints {
 		return ErrTooShort
 	}
-	m.season = 0
-	if p.Season > 1 && 2*p.Season <= len(values) {
-		m.season = p.Season
-	}
-	tail := m.tail(values)
+	tail := m.tail(values, p.Season)
 	leads := []int{1, max(1, p.Horizon/2), max(1, p.Horizon)}
 	best := math.Inf(1)
-	try := func(a, b, g, phi float64) float64 {
-		loss := m.loss(tail, leads, a, b, g, phi)
+	try := func(season, warm int, a, b, g, phi float64) float64 {
+		loss := holtLoss(tail, season, warm, leads, a, b, g, phi)
 		if loss < best {
 			best = loss
-			m.alpha, m.beta, m.gamma, m.phi = a, b, g, phi
+			m.season, m.alpha, m.beta, m.gamma, m.phi = season, a, b, g, phi
 		}
 		return loss
 	}
-	gammas := []float64{0}
-	if m.season > 0 {
-		gammas = []float64{0.05, 0.2, 0.5}
+	m.season = 0
+	warm, seasons := min(len(tail)/4, 2), []int{0}
+	if p.Season > 1 && 2*p.Season <= len(values) {
+		seasons = append(seasons, p.Season)
+		warm = startSeasons(len(tail), p.Season) * p.Season
 	}
-	for _, a := range []float64{0.02, 0.1, 0.3, 0.7} {
-		for _, b := range []float64{0.01, 0.1} {
-			for _, g := range gammas {
-				for _, phi := range []float64{0.8, 0.98} {
-					try(a, b, g, phi)
+	for _, season := range seasons {
+		gammas := []float64{0}
+		if season > 0 {
+			gammas = []float64{0.05, 0.2, 0.5}
+		}
+		for _, a := range []float64{0.02, 0.1, 0.3, 0.7} {
+			for _, b := range []float64{0.01, 0.1} {
+				for _, g := range gammas {
+					for _, phi := range []float64{0.8, 0.98} {
+						try(season, warm, a, b, g, phi)
+					}
 				}
 			}
 		}
 	}
-	start := []float64{logit(m.alpha), logit(m.beta), logit(m.phi)}
-	if m.season > 0 {
+	start, season := []float64{logit(m.alpha), logit(m.beta), logit(m.phi)}, m.season
+	if season > 0 {
 		start = append(start, logit(m.gamma))
 	}
 	minimize(func(x []float64) float64 {
 		g := 0.0
-		if m.season > 0 {
+		if season > 0 {
 			g = sigmoid(x[3])
 		}
-		return try(sigmoid(x[0]), sigmoid(x[1]), g, min(sigmoid(x[2]), 0.995))
+		return try(season, warm, sigmoid(x[0]), sigmoid(x[1]), g, min(sigmoid(x[2]), 0.995))
 	}, start, 0.7, hwEvals)
 	m.spread, err = measure(m, values, p)
 	return err
@@ -92,8 +96,8 @@ func (m *HoltWinters) Forecast(values []float64, h int) (Quantiles, error) {
 }
 
 // tail is what is looked at: the newest points, four seasons at least.
-func (m *HoltWinters) tail(values []float64) []float64 {
-	n := max(hwMaxPoints, 4*m.season)
+func (m *HoltWinters) tail(values []float64, season int) []float64 {
+	n := max(hwMaxPoints, 4*season)
 	if len(values) > n {
 		return values[len(values)-n:]
 	}
@@ -101,7 +105,7 @@ func (m *HoltWinters) tail(values []float64) []float64 {
 }
 
 func (m *HoltWinters) walk(values []float64, origins []int, h int, visit func(int, []float64)) {
-	tail := m.tail(values)
+	tail := m.tail(values, m.season)
 	skipped := len(values) - len(tail)
 	f, ok := newFilter(tail, m.season, m.alpha, m.beta, m.gamma, m.phi)
 	if !ok {
@@ -113,17 +117,17 @@ func (m *HoltWinters) walk(values []float64, origins []int, h int, visit func(in
 		for f.t < o {
 			f.step(tail[f.t])
 		}
-		if f.t != o || f.seen == 0 {
-			continue // an origin before the first value or the tail
+		if f.t != o || f.seen == 0 || o < f.warm {
+			continue // an origin before the first value or the tail, or one that the season's start has seen past
 		}
 		f.path(path)
 		visit(o+skipped, path)
 	}
 }
 
-// loss is the mean absolute error summed over the leads.
-func (m *HoltWinters) loss(values []float64, leads []int, a, b, g, phi float64) float64 {
-	f, ok := newFilter(values, m.season, a, b, g, phi)
+// holtLoss is the mean absolute error summed over the leads, from index warm on.
+func holtLoss(values []float64, season, warm int, leads []int, a, b, g, phi float64) float64 {
+	f, ok := newFilter(values, season, a, b, g, phi)
 	if !ok {
 		return math.Inf(1)
 	}
@@ -132,7 +136,6 @@ func (m *HoltWinters) loss(values []float64, leads []int, a, b, g, phi float64) 
 		damp[k] = phi * (1 - math.Pow(phi, float64(h))) / (1 - phi)
 	}
 	var sum, n [3]float64
-	warm := min(len(values)/4, max(2, m.season))
 	for t := range values {
 		f.step(values[t])
 		if t < warm {
@@ -163,10 +166,13 @@ type filter struct {
 	level, trend float64
 	season       []float64 // by index modulo its length; nil without a season
 	t, seen      int
+	warm         int // values that the season's start rests on
 }
 
 // newFilter starts with the mean of the first season as the level and the mean
-// deviations of the first three as the season. ok is false without a value.
+// deviations of the first one as the season; of two or three where the values
+// hold three times as many, so that what is judged is not what was started from.
+// ok is false without a value.
 func newFilter(values []float64, season int, a, b, g, phi float64) (*filter, bool) {
 	f := &filter{a: a, b: b, g: g, phi: phi}
 	head := values
@@ -187,10 +193,15 @@ func newFilter(values []float64, season int, a, b, g, phi float64) (*filter, boo
 	return f, true
 }
 
+// startSeasons is how many seasons a filter of n values starts from.
+func startSeasons(n, season int) int { return max(1, min(3, n/(3*season))) }
+
 func (f *filter) initSeason(values []float64) {
 	m := len(f.season)
 	counts := make([]float64, m)
-	for k := 0; k < 3 && (k+1)*m <= len(values); k++ {
+	first := startSeasons(len(values), m)
+	f.warm = min(first*m, len(values))
+	for k := 0; k < first && (k+1)*m <= len(values); k++ {
 		centre, ok := mean(values[k*m : (k+1)*m])
 		if !ok {
 			continue

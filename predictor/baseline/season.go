@@ -12,14 +12,16 @@ const (
 	minRepeats    = 2.5  // so many whole seasons must have been seen
 	minPeak       = 0.25 // autocorrelation at a season
 	minProminence = 0.2  // by how much it must rise from the valley before
-	nearBest      = 0.05 // a shorter season so close to the best one is taken
+	nearBest      = 0.05 // a shorter season whose peak is so close to the highest is taken
+	asGood        = 1.02 // and one whose error is at most so much of that one's
 )
 
 // Season is the number of steps after which the values repeat, found from the
 // values themselves, or 0. stepS is the length of a step in seconds; the hour,
 // the day and the week are candidates where they are whole steps, beside every
 // peak of the autocorrelation (computed by FFT, after taking out the trend and
-// clipping outliers). A season must have been seen two and a half times.
+// clipping outliers); of the highest ones the
+// shortest, or a shorter one yet that forecasts as well. A season must have been seen two and a half times.
 func Season(values []float64, stepS float64) int {
 	x, ok := flattened(values)
 	if !ok {
@@ -39,12 +41,36 @@ func Season(values []float64, stepS float64) int {
 			best = max(best, peak)
 		}
 	}
-	for _, lag := range found { // ascending
-		if around(r, lag) >= best-nearBest {
-			return refined(r, lag, stepS)
+	high := slices.IndexFunc(found, func(lag int) bool { return around(r, lag) >= best-nearBest })
+	if high < 0 {
+		return 0
+	}
+	// A week may have the higher peak where a day forecasts as well by its
+	// shorter memory.
+	season := found[high]
+	limit := asGood * lagError(x, season, season)
+	for _, lag := range found[:high] {
+		if lagError(x, lag, season) <= limit {
+			season = lag
+			break
 		}
 	}
-	return 0
+	return refined(r, season, stepS)
+}
+
+// lagError is the mean |x[t] - x[t-lag]| from index from on; beside the lag, too,
+// as noise may have moved it, the least counts.
+func lagError(x []float64, lag, from int) float64 {
+	best := math.Inf(1)
+	for _, l := range []int{lag - lag/100, lag, lag + lag/100} {
+		sum, n := 0.0, 0.0
+		for t := max(from, l); t < len(x); t++ {
+			sum += math.Abs(x[t] - x[t-l])
+			n++
+		}
+		best = min(best, sum/max(n, 1))
+	}
+	return best
 }
 
 // refined moves a season found to the lag nearby that the multiples of it agree
