@@ -35,7 +35,7 @@ type trainJob struct {
 	points   int
 	path     string // of the checkpoint, empty for none
 	cancel   context.CancelFunc
-	ctx      context.Context //nolint:containedctx // a job is a call that waits in a queue
+	ctx      context.Context // a job is a call that waits in a queue
 	progress atomic.Uint64   // float64 bits of the share done
 
 	model Learned
@@ -49,7 +49,7 @@ type trainJob struct {
 // trainRequest is a person's wish to train now.
 type trainRequest struct {
 	series   string
-	ctx      context.Context //nolint:containedctx // the caller's, who waits
+	ctx      context.Context // the caller's, who waits
 	progress chan models.TrainProgress
 	reply    chan error // buffered, one answer
 	left     int
@@ -179,7 +179,7 @@ func (s *Service) prepare(ctx context.Context, j *trainJob) {
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	if j.request != nil { // it ends with the asker too
 		end := j.cancel
-		forget := context.AfterFunc(j.request.ctx, end)
+		forget := context.AfterFunc(j.request.ctx, end) //nolint:contextcheck // the asker's context, beside Run's
 		j.cancel = func() { forget(); end() }
 	}
 	j.spec = g.spec(&s.cfg)

@@ -266,7 +266,7 @@ func TestRecordedSeriesAreForecastBetterThanByTheirLastValue(t *testing.T) {
 			if tc.mods == nil {
 				tc.mods = []string{models.ModelLast, models.ModelSNaive, models.ModelHoltWinters, ModelAR, ModelEnsemble}
 			}
-			r, err := Run(t.Context(), Config{Series: tc.file, Step: tc.step, Models: tc.mods}, recorded(t, tc.file), nil)
+			r, err := Run(t.Context(), Config{Series: tc.file, Step: tc.step, Models: tc.mods, LearnFits: 1}, recorded(t, tc.file), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
