@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -655,6 +657,31 @@ func TestTheLockSaysWhoHoldsIt(t *testing.T) {
 		}
 	}
 	l, err = journal.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheLockOfADeadHolderIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Skip(err)
+	}
+	// As if a child of the dead holder had not yet closed the file.
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(f, `{"pid":%d,"since":"2026-11-24T08:00:00Z"}`, gone.Process.Pid)
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = f.Close() })
+	l, err := journal.LockDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,18 +43,9 @@ func LockDir(dir string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock state folder: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
-	if err != nil {
-		defer func() { _ = f.Close() }()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock state folder %s: %w", dir, err)
-		}
-		held := &LockedError{Dir: dir}
-		var h holder
-		if text, err := io.ReadAll(io.LimitReader(f, 4096)); err == nil && json.Unmarshal(text, &h) == nil {
-			held.PID, held.Since = h.PID, h.Since
-		}
-		return nil, held
+	if err := lock(f, dir); err != nil {
+		_ = f.Close()
+		return nil, err
 	}
 	text, err := json.Marshal(holder{PID: os.Getpid(), Since: time.Now().UTC().Truncate(time.Second)})
 	if err == nil {
@@ -68,6 +59,34 @@ func LockDir(dir string) (*Lock, error) {
 		return nil, fmt.Errorf("lock state folder %s: %w", dir, err)
 	}
 	return &Lock{file: f}, nil
+}
+
+// How long the lock of a holder that has died is waited for: a process that it was
+// just starting as it was killed has the file open until it runs its own program.
+const (
+	deadPatience = 5 * time.Second
+	deadPause    = 10 * time.Millisecond
+)
+
+func lock(f *os.File, dir string) error {
+	for deadline := time.Now().Add(deadPatience); ; time.Sleep(deadPause) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor is small
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return fmt.Errorf("lock state folder %s: %w", dir, err)
+		}
+		held := &LockedError{Dir: dir}
+		var h holder
+		if text, err := io.ReadAll(io.NewSectionReader(f, 0, 4096)); err == nil && json.Unmarshal(text, &h) == nil {
+			held.PID, held.Since = h.PID, h.Since
+		}
+		dead := held.PID > 0 && errors.Is(syscall.Kill(held.PID, 0), syscall.ESRCH)
+		if !dead || time.Now().After(deadline) {
+			return held
+		}
+	}
 }
 
 // Release gives the folder free. It may be called twice.
