@@ -225,6 +225,7 @@ type Input struct {
 	Leave      string        // an agent is gone: its reports have ended
 	Tick       bool          // a decision interval has passed
 	Open       bool          // the daemon begins: what the last one left unfinished is taken back
+	Probe      bool          // write a record that changes nothing, after a write failed
 	Drain      bool          // accept and dispatch no more
 	Cut        bool          // kill what still runs; it goes back into the queue
 	Abandon    bool          // take back what is still out, killed or not
@@ -277,6 +278,8 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		c.tick()
 	case in.Open:
 		c.open()
+	case in.Probe:
+		c.emit(Record{Kind: recOpened})
 	case in.Drain:
 		c.draining = true
 	case in.Cut:
@@ -322,6 +325,7 @@ func (c *Core) Rollback() {
 			c.unlink(e.t)
 			delete(c.byID, e.t.id)
 			c.tasks[e.t.seq] = nil
+			e.t.reason = reasonNone // whoever still holds it must not take it for one that waits
 			continue
 		}
 		*e.t = e.before

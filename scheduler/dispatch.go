@@ -79,8 +79,8 @@ func (c *Core) assign(t *task, a *agentState, w *worker) bool {
 // empty where somebody could.
 func (c *Core) unroutable(t *task) string {
 	n := t.class.need
-	if !t.pool.exec() && len(t.pool.spec.Capabilities) > 0 {
-		n.Capabilities = append(append([]string(nil), n.Capabilities...), t.pool.spec.Capabilities...)
+	if !t.pool.exec() {
+		n = t.pool.placing(n)
 	}
 	return route.WhyNone(c.agentViews(), n)
 }

@@ -274,12 +274,15 @@ func (s *Service) fail(err error) {
 }
 
 // resume takes in again what the journal refused, together with what comes now.
+// Something is written in any case: to see whether the journal takes records, and
+// to take the place of a refused frame that is in the log all the same.
 func (s *Service) resume() {
 	was := s.stalled
 	s.stalled = nil
 	again, left, opened := s.held.again, s.held.left, s.held.opened
 	s.held = held{}
 	s.retried = was
+	s.step(Input{Probe: true})
 	if opened {
 		s.open()
 	}

@@ -117,7 +117,7 @@ func (p *pool) enqueue(t *task, every time.Duration) {
 	t.class.queue.Push(t, queue.Aged(int(t.priority), t.ready, every, t.seq))
 	p.queued++
 	p.oldest.add(t)
-	if len(p.oldest.entries) > 2*p.queued+1024 {
+	if len(p.oldest.entries)+len(p.oldest.aside) > 2*p.queued+1024 {
 		p.oldest.compact()
 	}
 }
@@ -132,10 +132,12 @@ func (p *pool) dequeue(t *task) {
 }
 
 // fifo finds the longest waiting task: tasks in the order in which they became
-// ready, those that have left among them until they come to the front.
+// ready, those that have left among them until they come to the front. Those that
+// were taken back, and so have waited longer than the last, are kept aside.
 type fifo struct {
 	entries []waiting
 	head    int
+	aside   []waiting
 }
 
 type waiting struct {
@@ -146,9 +148,8 @@ type waiting struct {
 func (w waiting) waits() bool { return w.t.queued() && w.t.ready == w.ready }
 
 func (f *fifo) add(t *task) {
-	if f.head > 0 && f.entries[f.head].ready >= t.ready { // taken back: it has waited longer than all
-		f.head--
-		f.entries[f.head] = waiting{t, t.ready}
+	if n := len(f.entries); f.head < n && f.entries[n-1].ready > t.ready {
+		f.aside = append(f.aside, waiting{t, t.ready})
 		return
 	}
 	f.entries = append(f.entries, waiting{t, t.ready})
@@ -156,15 +157,28 @@ func (f *fifo) add(t *task) {
 
 // front is since when (Unix ns) the longest waiting one waits; 0 where none does.
 func (f *fifo) front() int64 {
-	for f.head < len(f.entries) {
-		if w := f.entries[f.head]; w.waits() {
-			return w.ready
-		}
+	oldest := int64(0)
+	for f.head < len(f.entries) && !f.entries[f.head].waits() {
 		f.entries[f.head] = waiting{}
 		f.head++
 	}
-	f.entries, f.head = f.entries[:0], 0
-	return 0
+	if f.head < len(f.entries) {
+		oldest = f.entries[f.head].ready
+	} else {
+		f.entries, f.head = f.entries[:0], 0
+	}
+	kept := f.aside[:0]
+	for _, w := range f.aside {
+		if w.waits() {
+			kept = append(kept, w)
+			if oldest == 0 || w.ready < oldest {
+				oldest = w.ready
+			}
+		}
+	}
+	clear(f.aside[len(kept):])
+	f.aside = kept
+	return oldest
 }
 
 func (f *fifo) compact() {
@@ -176,6 +190,7 @@ func (f *fifo) compact() {
 	}
 	clear(f.entries[len(kept):])
 	f.entries, f.head = kept, 0
+	f.front() // drops those aside
 	if cap(kept) > 8192 && len(kept) < cap(kept)/8 {
 		f.entries = slices.Clone(kept)
 	}

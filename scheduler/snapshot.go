@@ -22,14 +22,14 @@ func (c *Core) snapshot(nextFrame uint64, base int64) [][]byte {
 	add := func(r *Record) {
 		start := len(chunk)
 		if start == 0 {
-			chunk = appendFrameHeader(make([]byte, 0, MaxFrame), uint64(len(chunks)), base, true)
+			chunk = appendFrameHeader(nil, uint64(len(chunks)), base, true)
 			start = len(chunk)
 		}
 		r.At = base
 		if chunk = appendRecord(chunk, r, base); len(chunk) > MaxFrame {
 			rest := slices.Clone(chunk[start:])
 			chunks = append(chunks, chunk[:start])
-			chunk = appendFrameHeader(make([]byte, 0, MaxFrame), uint64(len(chunks)), base, true)
+			chunk = appendFrameHeader(nil, uint64(len(chunks)), base, true)
 			chunk = append(chunk, rest...)
 		}
 	}

@@ -104,8 +104,23 @@ func (c *Core) reconcile(p *pool) {
 		target = 0
 	}
 	have := p.ready() + p.starting
+	for _, k := range p.live { // those whose tasks no worker could ever take come first
+		if c.served(p, k) || p.crash.until != 0 || target == 0 {
+			continue
+		}
+		if have >= target {
+			if len(p.idle) == 0 || !c.placeable(p, k.need) {
+				continue
+			}
+			c.stopWorker(p.idle[0], "a task waits that it cannot take, and another worker can")
+			have--
+		}
+		if c.startWorker(p, have, k.need) {
+			have++
+		}
+	}
 	for ; have < target && p.crash.until == 0; have++ {
-		if !c.startWorker(p, have) {
+		if !c.startWorker(p, have, route.Need{}) {
 			break
 		}
 	}
@@ -114,10 +129,37 @@ func (c *Core) reconcile(p *pool) {
 	}
 }
 
-func (c *Core) startWorker(p *pool, have int) bool {
-	i := route.LeastLoaded(c.cands, route.Need{Capabilities: p.spec.Capabilities})
+// served reports whether a worker that is up, or will be, can take a class's tasks.
+func (c *Core) served(p *pool, k *class) bool {
+	for _, w := range p.workers {
+		if !w.stopping && route.Able(&w.agent.info, k.need) {
+			return true
+		}
+	}
+	return false
+}
+
+// placeable reports whether an agent could take a worker for the need.
+func (c *Core) placeable(p *pool, n route.Need) bool {
+	return route.LeastLoaded(c.cands, p.placing(n)) >= 0
+}
+
+// placing is what a worker of the pool asks of its agent, with what its tasks ask.
+func (p *pool) placing(n route.Need) route.Need {
+	if len(p.spec.Capabilities) > 0 {
+		n.Capabilities = append(slices.Clone(n.Capabilities), p.spec.Capabilities...)
+	}
+	return n
+}
+
+func (c *Core) startWorker(p *pool, have int, n route.Need) bool {
+	special := n.Agent != "" || len(n.Capabilities) > 0
+	n = p.placing(n)
+	i := route.LeastLoaded(c.cands, n)
 	if i < 0 {
-		p.crash.trouble = "no worker can be started: " + c.noAgentFor(route.Need{Capabilities: p.spec.Capabilities})
+		if !special {
+			p.crash.trouble = "no worker can be started: " + c.noAgentFor(n)
+		}
 		return false
 	}
 	if p.crash.count == 0 {
