@@ -223,6 +223,14 @@ func TestNothingOfTheGroupIsLeftBehind(t *testing.T) {
 	}
 	waitGone(t, a)
 	waitGone(t, c)
+	if runtime.GOOS == "linux" {
+		b.exec.cfg.Spawner.reapLast()
+		for _, pid := range []int{a, c} {
+			if err := syscall.Kill(pid, 0); err == nil {
+				t.Errorf("process %d is dead but not reaped", pid)
+			}
+		}
+	}
 }
 
 func TestADaemonThatHoldsTheOutputDoesNotHangTheAttempt(t *testing.T) {

@@ -76,7 +76,13 @@ func (c *LogConfig) Validate() error {
 //	DIR/tasks/HH/NAME~HASH.ATTEMPT.log        the first half of MaxBytesPerAttempt
 //	DIR/tasks/HH/NAME~HASH.ATTEMPT.log.OFFSET up to two segments of the rest, each named
 //	                                          by the offset of its first byte in the output
+//	DIR/packs/NNNNNNNN.pack                   the output of attempts that printed at most
+//	                                          4 KiB within their first second; see packs
 //	DIR/pools/POOL.log, POOL.log.1            what stdio workers say on stderr
+//
+// What an attempt prints first is held in memory, and lost where the program is
+// killed within a second or so; after that everything is handed to the system as it
+// comes.
 //
 // NAME is the task's id with all but letters, digits, '.', '-' and '_' replaced,
 // HASH the first 16 hex digits of the id's SHA-256 and HH its first two, so that
@@ -91,15 +97,22 @@ type LogStore struct {
 	mu    sync.Mutex
 	live  map[string]*LogWriter // by base path
 	kept  []keptLog             // ended, oldest first
-	total int64                 // bytes in kept
+	packs packs
+	total int64 // bytes in kept and in the pack that is written to
+	count int   // attempts in the same
 	pools map[string]*PoolLog
 }
 
+// keptLog is one attempt's files, or a pack of many attempts.
 type keptLog struct {
-	base  string // relative to the tasks folder
-	bytes int64
-	at    int64 // when it ended, Unix seconds
-	tail  bool  // whether it has segments beyond the first
+	base     string // relative to the tasks folder; empty for a pack
+	bytes    int64
+	began    int64 // Unix seconds, of packs that are written to
+	at       int64 // when it ended, Unix seconds
+	attempts int
+	number   uint32 // of the pack
+	pack     bool
+	tail     bool // whether it has segments beyond the first
 }
 
 // NewLogStore opens the folder and takes stock of what is in it.
@@ -109,6 +122,7 @@ func NewLogStore(cfg LogConfig) (*LogStore, error) {
 		return nil, err
 	}
 	s := &LogStore{cfg: cfg, live: map[string]*LogWriter{}, pools: map[string]*PoolLog{}}
+	s.packs.dir = filepath.Join(cfg.Dir, "packs")
 	for _, dir := range []string{s.tasksDir(), s.poolsDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the log folder: %w", err)
@@ -142,7 +156,7 @@ func (s *LogStore) takeStock() error {
 		}
 		k := found[base]
 		if k == nil {
-			k = &keptLog{base: base}
+			k = &keptLog{base: base, attempts: 1}
 			found[base] = k
 		}
 		k.bytes += info.Size()
@@ -150,14 +164,23 @@ func (s *LogStore) takeStock() error {
 		k.tail = k.tail || path[at:] != ".log"
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if s.kept, err = s.packs.open(); err != nil {
+		return err
+	}
 	for _, k := range found {
 		s.kept = append(s.kept, *k)
+	}
+	for _, k := range s.kept {
 		s.total += k.bytes
+		s.count += k.attempts
 	}
 	slices.SortFunc(s.kept, func(a, b keptLog) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.base, b.base))
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.base, b.base), cmp.Compare(a.number, b.number))
 	})
-	return err
+	return nil
 }
 
 // base is an attempt's path relative to the tasks folder, without ".log".
@@ -180,27 +203,21 @@ func logBase(taskID string, attempt int) string {
 func (s *LogStore) Create(taskID string, attempt int) (*LogWriter, error) {
 	base := logBase(taskID, attempt)
 	w := &LogWriter{
-		store: s, base: base, path: filepath.Join(s.tasksDir(), base) + ".log",
+		store: s, taskID: taskID, attempt: attempt, began: s.cfg.Clock(),
+		base: base, path: filepath.Join(s.tasksDir(), base) + ".log",
 		headMax: s.cfg.MaxBytesPerAttempt / 2, tailMax: s.cfg.MaxBytesPerAttempt / 4,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.live[base]; old != nil {
 		old.abandon()
-		s.removeFiles(base, true)
 	}
-	err := w.open(0)
-	if errors.Is(err, fs.ErrExist) {
+	delete(s.packs.index, packKeyOf(taskID, attempt)) // its bytes stay on the books with their pack
+	switch err := os.Remove(w.path); {
+	case err == nil:
 		s.forget(base)
 		s.removeFiles(base, true)
-		err = w.open(0)
-	}
-	if errors.Is(err, fs.ErrNotExist) { // the first of its shard
-		if err = os.MkdirAll(filepath.Dir(w.path), 0o700); err == nil {
-			err = w.open(0)
-		}
-	}
-	if err != nil {
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("create the log of task %s attempt %d: %w", taskID, attempt, err)
 	}
 	s.live[base] = w
@@ -217,19 +234,26 @@ func (s *LogStore) reader(taskID string, attempt int) (*logReader, error) {
 	base := logBase(taskID, attempt)
 	s.mu.Lock()
 	w := s.live[base]
+	packed, isPacked := s.packs.segment(taskID, attempt)
 	s.mu.Unlock()
 	view := logView{ended: true}
 	if w != nil {
 		view = w.view()
 		view.ended = true // as far as it goes now
-	} else {
-		var err error
-		if view.segments, err = s.segments(base); err != nil {
-			return nil, fmt.Errorf("log of task %s attempt %d: %w", taskID, attempt, err)
-		}
-		last := view.segments[len(view.segments)-1]
-		view.total = last.start + last.size
+		return &logReader{view: func() logView { return view }, stop: make(chan struct{})}, nil
 	}
+	// Where there are files, too, they are of a later try at the same attempt.
+	segments, err := s.segments(base)
+	switch {
+	case err == nil:
+		view.segments = segments
+	case isPacked:
+		view.segments = []segment{packed}
+	default:
+		return nil, fmt.Errorf("log of task %s attempt %d: %w", taskID, attempt, err)
+	}
+	last := view.segments[len(view.segments)-1]
+	view.total = last.start + last.size
 	return &logReader{view: func() logView { return view }, stop: make(chan struct{})}, nil
 }
 
@@ -260,31 +284,60 @@ func (s *LogStore) segments(base string) ([]segment, error) {
 	return out, nil
 }
 
-// ended moves a closed writer's log to what retention may take.
-func (s *LogStore) ended(w *LogWriter, bytes int64, tail bool) {
+// ended moves a closed writer's log to what retention may take: its files, or
+// what it printed where it has none.
+func (s *LogStore) ended(w *LogWriter, files keptLog, output []byte) {
 	s.mu.Lock()
 	if s.live[w.base] == w {
 		delete(s.live, w.base)
-		s.kept = append(s.kept, keptLog{base: w.base, bytes: bytes, at: s.cfg.Clock().Unix(), tail: tail})
-		s.total += bytes
+		if files.attempts > 0 {
+			files.at = s.cfg.Clock().Unix()
+			s.kept = append(s.kept, files)
+			s.total += files.bytes
+			s.count++
+		} else {
+			s.pack(w, output)
+		}
 	}
+	s.retain()
 	s.mu.Unlock()
-	s.Sweep()
 }
 
-// Sweep drops the logs of ended attempts that are too many or too old. It runs by
-// itself whenever an attempt ends; calling it now and then keeps MaxAge on an idle host.
+// Sweep drops the logs of ended attempts that are too many or too old, and moves
+// to disk what attempts printed more than a second ago. The former happens by
+// itself whenever an attempt ends, too; call Sweep every few seconds.
 func (s *LogStore) Sweep() {
+	old := s.cfg.Clock().Add(-memoryTime)
+	var settled []*LogWriter
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.retain()
+	for _, w := range s.live {
+		if w.began.Before(old) {
+			settled = append(settled, w)
+		}
+	}
+	s.mu.Unlock()
+	for _, w := range settled {
+		w.settle()
+	}
+}
+
+// retain drops the oldest logs until the bounds hold.
+func (s *LogStore) retain() {
 	oldest := int64(0)
 	if s.cfg.MaxAge > 0 {
 		oldest = s.cfg.Clock().Add(-s.cfg.MaxAge).Unix()
 	}
 	n := 0
-	for n < len(s.kept) && (s.total > s.cfg.MaxTotalBytes || len(s.kept)-n > s.cfg.MaxAttempts || s.kept[n].at < oldest) {
-		s.total -= s.kept[n].bytes
-		s.removeFiles(s.kept[n].base, s.kept[n].tail)
+	for n < len(s.kept) && (s.total > s.cfg.MaxTotalBytes || s.count > s.cfg.MaxAttempts || s.kept[n].at < oldest) {
+		k := s.kept[n]
+		s.total -= k.bytes
+		s.count -= k.attempts
+		if !k.pack {
+			s.removeFiles(k.base, k.tail)
+		} else if err := s.packs.drop(k.number); err != nil {
+			s.cfg.Logger.Warn("an old log stays", "err", err)
+		}
 		s.kept[n] = keptLog{} // lets its name go
 		n++
 	}
@@ -293,8 +346,9 @@ func (s *LogStore) Sweep() {
 
 // forget takes a log off the books.
 func (s *LogStore) forget(base string) {
-	if i := slices.IndexFunc(s.kept, func(k keptLog) bool { return k.base == base }); i >= 0 {
+	if i := slices.IndexFunc(s.kept, func(k keptLog) bool { return !k.pack && k.base == base }); i >= 0 {
 		s.total -= s.kept[i].bytes
+		s.count--
 		s.kept = slices.Delete(s.kept, i, i+1)
 	}
 }

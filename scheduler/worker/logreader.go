@@ -28,7 +28,6 @@ type logReader struct {
 	pending []byte // a line about a gap, not yet handed out
 	file    *os.File
 	path    string // of file
-	start   int64  // of file
 }
 
 // Follow reads an attempt's output from its start and goes on as more comes, until
@@ -115,6 +114,12 @@ func (r *logReader) Read(p []byte) (int, error) {
 // readSegment reads at pos, or notes a gap in pending, or does neither where there
 // is nothing yet.
 func (r *logReader) readSegment(p []byte, v logView) (int, error) {
+	if r.pos < int64(len(v.memory)) {
+		n := copy(p, v.memory[r.pos:])
+		r.pos += int64(n)
+		r.last = p[n-1]
+		return n, nil
+	}
 	for _, seg := range v.segments {
 		if r.pos < seg.start {
 			r.gap(seg.start)
@@ -130,7 +135,7 @@ func (r *logReader) readSegment(p []byte, v logView) (int, error) {
 			return 0, err
 		}
 		limit := min(int64(len(p)), seg.start+seg.size-r.pos)
-		n, err := r.file.ReadAt(p[:limit], r.pos-r.start)
+		n, err := r.file.ReadAt(p[:limit], seg.at+r.pos-seg.start)
 		if n == 0 {
 			return 0, fmt.Errorf("read a log: %w", err)
 		}
@@ -171,7 +176,7 @@ func (r *logReader) use(seg segment) error {
 	if err != nil {
 		return fmt.Errorf("read a log: %w", err)
 	}
-	r.file, r.path, r.start = f, seg.path, seg.start
+	r.file, r.path = f, seg.path
 	return nil
 }
 

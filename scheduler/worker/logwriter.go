@@ -2,10 +2,14 @@ package worker
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // segment is one file of an attempt's output.
@@ -13,11 +17,13 @@ type segment struct {
 	start int64 // offset of its first byte in the whole output
 	size  int64
 	path  string
+	at    int64 // offset of its first byte in the file
 }
 
 // logView is an attempt's output at one moment.
 type logView struct {
 	segments []segment // ascending; gaps between them were dropped
+	memory   []byte    // the whole output instead, where there are no segments yet
 	total    int64     // bytes printed, dropped ones included
 	ended    bool      // nothing more will come
 }
@@ -28,10 +34,15 @@ type logView struct {
 // several goroutines.
 type LogWriter struct {
 	store            *LogStore
+	taskID           string
+	attempt          int
+	began            time.Time
 	base, path       string
 	headMax, tailMax int64
 
 	mu         sync.Mutex
+	memory     []byte // all of the output until it is spilled; bytes once written stay
+	spilled    bool
 	segments   []segment
 	file       *os.File // of the last segment; nil where the next write begins a new one
 	total      int64
@@ -40,16 +51,25 @@ type LogWriter struct {
 	followers  map[chan struct{}]struct{}
 }
 
+// memoryTime is how long output is held in memory.
+const memoryTime = time.Second
+
 // maxTails is how many segments beyond the head are kept.
 const maxTails = 2
 
-// open begins the segment at an offset; an existing file is an error.
+// open begins the segment at an offset.
 func (w *LogWriter) open(start int64) error {
 	path := w.path
 	if start > 0 {
 		path += "." + strconv.FormatInt(start, 10)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	const flags = os.O_CREATE | os.O_TRUNC | os.O_WRONLY | os.O_APPEND
+	f, err := os.OpenFile(path, flags, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // the first of its shard
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+			f, err = os.OpenFile(path, flags, 0o600)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -66,11 +86,40 @@ func (w *LogWriter) Write(p []byte) (int, error) {
 	if w.closed {
 		return n, nil
 	}
+	if !w.spilled {
+		if len(w.memory)+n <= maxPacked && w.store.cfg.Clock().Sub(w.began) < memoryTime {
+			w.memory = append(w.memory, p...)
+			w.total += int64(n)
+			w.notify()
+			return n, nil
+		}
+		w.spill()
+	}
+	w.writeAll(p)
+	w.notify()
+	return n, nil
+}
+
+func (w *LogWriter) writeAll(p []byte) {
 	for len(p) > 0 {
 		p = w.writeSome(p)
 	}
-	w.notify()
-	return n, nil
+}
+
+// spill moves what is in memory to a file.
+func (w *LogWriter) spill() {
+	memory := w.memory
+	w.memory, w.total, w.spilled = nil, 0, true
+	w.writeAll(memory)
+}
+
+// settle spills what is in memory.
+func (w *LogWriter) settle() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed && !w.spilled && len(w.memory) > 0 {
+		w.spill()
+	}
 }
 
 // writeSome writes to one segment and gives back what is left of p.
@@ -142,14 +191,15 @@ func (w *LogWriter) Close() error {
 		w.mu.Unlock()
 		return nil
 	}
-	var size int64
+	files := keptLog{base: w.base, tail: len(w.segments) > 1}
 	for _, seg := range w.segments {
-		size += seg.size
+		files.bytes += seg.size
+		files.attempts = 1
 	}
-	tail := len(w.segments) > 1
 	w.finish()
+	output := w.memory
 	w.mu.Unlock()
-	w.store.ended(w, size, tail)
+	w.store.ended(w, files, output)
 	return nil
 }
 
@@ -178,7 +228,7 @@ func (w *LogWriter) notify() {
 func (w *LogWriter) view() logView {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return logView{segments: slices.Clone(w.segments), total: w.total, ended: w.closed}
+	return logView{memory: w.memory, segments: slices.Clone(w.segments), total: w.total, ended: w.closed}
 }
 
 func (w *LogWriter) follow() chan struct{} {

@@ -20,12 +20,17 @@ import (
 // until Run ends. That covers the leaders only; what they started in turn is
 // covered by a guard, a tiny shell that sleeps until this program is gone,
 // however it went, and then kills every group that is still on its list.
+// Orphans (processes whose parent, a task's process, has ended) become children of
+// this program, which reaps them.
 type Spawner struct {
 	logger   *slog.Logger
-	noGuard  bool
+	cfg      SpawnerConfig
 	requests chan *startRequest
 	done     chan struct{} // closed when Run has ended
 	devNull  *os.File
+
+	mu      sync.Mutex
+	leaders map[int]struct{} // processes started and not reaped yet
 
 	runOnce sync.Once
 	guard   *guard // written before the first request is served
@@ -36,6 +41,10 @@ type SpawnerConfig struct {
 	// NoGuard leaves out the guard process, and with it the promise that processes
 	// started by a task's own process die with the program on SIGKILL.
 	NoGuard bool
+	// NoAdopt leaves orphans to process 1. It is for programs that embed the spawner
+	// and start processes in groups of their own by other means, whose end this
+	// spawner might see first.
+	NoAdopt bool
 	// Logger takes warnings. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -50,7 +59,7 @@ func NewSpawner(cfg SpawnerConfig) (*Spawner, error) {
 		cfg.Logger = slog.Default()
 	}
 	return &Spawner{
-		logger: cfg.Logger, noGuard: cfg.NoGuard, devNull: null,
+		logger: cfg.Logger, cfg: cfg, devNull: null, leaders: map[int]struct{}{},
 		requests: make(chan *startRequest), done: make(chan struct{}),
 	}, nil
 }
@@ -83,23 +92,65 @@ func (s *Spawner) run(ctx context.Context) error {
 }
 
 func (s *Spawner) serve(ctx context.Context) {
-	if !s.noGuard {
+	if !s.cfg.NoAdopt {
+		release, err := adoptOrphans()
+		if err != nil {
+			s.logger.Warn("orphans are left to process 1", "err", err)
+		} else {
+			defer release()
+		}
+	}
+	if !s.cfg.NoGuard {
 		g, err := startGuard(s.devNull)
 		if err != nil {
 			s.logger.Warn("no guard process: what tasks start may outlive a daemon that is killed", "err", err)
 		}
+		if g != nil {
+			s.lead(g.pid)
+		}
 		s.guard = g
 	}
+	tick := time.NewTicker(reapEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			if !s.cfg.NoAdopt {
+				s.reapLast()
+			}
 			s.guard.stop()
 			return
+		case <-tick.C:
+			if !s.cfg.NoAdopt {
+				s.reapOrphans()
+			}
 		case r := <-s.requests:
 			r.process, r.err = s.fork(r)
 			close(r.done)
 		}
 	}
+}
+
+// reapEvery is the time between two looks for dead orphans.
+const reapEvery = 2 * time.Second
+
+func (s *Spawner) lead(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaders[pid] = struct{}{}
+}
+
+func (s *Spawner) leads(pid int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.leaders[pid]
+	return ok
+}
+
+func (s *Spawner) reaped(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.leaders, pid)
 }
 
 // startRequest asks for a process.
@@ -138,7 +189,7 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 		}
 		files[i] = f.Fd()
 	}
-	p := &Process{guard: s.guard}
+	p := &Process{spawner: s, guard: s.guard}
 	attr := &syscall.ProcAttr{Dir: r.dir, Env: r.env, Files: files, Sys: p.sysProcAttr()}
 	pid, err := syscall.ForkExec(r.path, r.args, attr)
 	runtime.KeepAlive(r)
@@ -146,6 +197,7 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 		return nil, err
 	}
 	p.pid = pid
+	s.lead(pid)
 	p.slot = s.guard.add(pid)
 	p.adopt()
 	return p, nil
@@ -153,9 +205,10 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 
 // Process is a started process that leads a group of its own.
 type Process struct {
-	pid   int
-	slot  int // in the guard's list
-	guard *guard
+	pid     int
+	spawner *Spawner
+	guard   *guard
+	slot    int // in the guard's list
 	platformProcess
 
 	mu     sync.Mutex

@@ -39,6 +39,7 @@ func (p *Process) wait() exit {
 	p.waitNoReap()
 	at := time.Now()
 	p.bury()
+	defer p.spawner.reaped(p.pid)
 	var ws syscall.WaitStatus
 	for {
 		_, err := syscall.Wait4(p.pid, &ws, 0, nil)

@@ -29,6 +29,7 @@ func (p *Process) wait() exit {
 		}
 		at := time.Now()
 		p.bury()
+		p.spawner.reaped(p.pid)
 		if err != nil {
 			return exit{code: -1, at: at}
 		}
