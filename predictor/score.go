@@ -272,7 +272,8 @@ func (c *bench) choose(b *board, names []string, guess map[string]float64) (chan
 	return c.crown(best, fmt.Sprintf("%s took over from %s: %.0f %% less loss over the last %d scored steps", best, c.champion, 100*(1-bestRatio/mine), bestSteps))
 }
 
-// first chooses before there are scores: the least loss when fitted.
+// first chooses before there are scores: the least loss when fitted. It is never
+// a change worth telling.
 func (c *bench) first(names []string, guess map[string]float64, have bool) bool {
 	best, loss := "", math.Inf(1)
 	for _, name := range names {
@@ -286,7 +287,8 @@ func (c *bench) first(names []string, guess map[string]float64, have bool) bool 
 	if have && (best == c.champion || loss > leadNeeded*guess[c.champion]) {
 		return false
 	}
-	return c.crown(best, best+" has the lowest loss on the past values; no forecast has been scored yet")
+	c.crown(best, best+" has the lowest loss on the past values; no forecast has been scored yet")
+	return false // a guess is nothing to tell of
 }
 
 func (c *bench) crown(name, why string) bool {

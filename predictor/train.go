@@ -319,6 +319,8 @@ func (s *Service) Train(ctx context.Context, series string, progress func(models
 
 // accept queues a request's jobs before background work.
 func (s *Service) accept(r *trainRequest) {
+	s.discovered = time.Time{} // what was imported a moment ago counts
+	s.discover(s.cfg.Clock())
 	known, most := false, 0
 	var jobs []*trainJob
 	for _, g := range s.order {
