@@ -34,6 +34,9 @@ type CoreConfig struct {
 	KeepKeys int
 	// KeepDecisions is how many decisions of a pool are remembered. Default: 2000.
 	KeepDecisions int
+	// ScaleInWindow is how far back the largest need keeps a pool from shrinking.
+	// Default: 5m.
+	ScaleInWindow time.Duration
 	// Seed makes the jitter repeatable. Default: 1.
 	Seed uint64
 }
@@ -47,6 +50,7 @@ func (c CoreConfig) withDefaults() CoreConfig {
 	setDefault(&c.CrashBackoff, 500*time.Millisecond)
 	setDefault(&c.KeepKeys, 10_000)
 	setDefault(&c.KeepDecisions, 2000)
+	setDefault(&c.ScaleInWindow, 5*time.Minute)
 	setDefault(&c.Seed, 1)
 	return c
 }

@@ -9,9 +9,6 @@ import (
 	"loadstar/scheduler/route"
 )
 
-// needWindow is how far back the largest need is looked for before a pool shrinks.
-const needWindow = 5 * time.Minute
-
 // DecisionInput is what the core knows for a decision on a pool's size; the host
 // and the forecast are for the caller to fill in (they say unknown). lag is the
 // age that metrics may have.
@@ -34,7 +31,7 @@ func (c *Core) DecisionInput(name string, now time.Time, interval, lag time.Dura
 	if len(p.idle) > 0 {
 		in.IdleS = seconds(ns - p.idle[0].idleSince)
 	}
-	for i := len(p.decisions) - 1; i >= 0 && now.Sub(p.decisions[i].At) <= needWindow; i-- {
+	for i := len(p.decisions) - 1; i >= 0 && now.Sub(p.decisions[i].At) <= c.cfg.ScaleInWindow; i-- {
 		in.RecentNeedMax = max(in.RecentNeedMax, p.decisions[i].Reactive)
 	}
 	return p.spec, in, true
