@@ -1,6 +1,7 @@
 package predictor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,22 +194,40 @@ func (s *Service) prepare(ctx context.Context, j *trainJob) {
 }
 
 // wantsTraining is the group whose model is most overdue: those without one
-// first, finest step first, then the one trained longest ago.
+// first, finest step first, what sizes pools before what is only looked at, and
+// then the one trained longest ago.
 func (s *Service) wantsTraining() *group {
 	now := s.cfg.Clock()
 	var best *group
 	for _, g := range s.order {
-		if !g.live || !s.due(g, now) {
-			continue
-		}
-		switch {
-		case best == nil,
-			best.learned != nil && g.learned == nil,
-			(best.learned == nil) == (g.learned == nil) && (g.step < best.step || g.step == best.step && g.trainedAt.Before(best.trainedAt)):
+		if g.live && s.due(g, now) && (best == nil || moreOverdue(g, best)) {
 			best = g
 		}
 	}
 	return best
+}
+
+func moreOverdue(a, b *group) bool {
+	if (a.learned == nil) != (b.learned == nil) {
+		return a.learned == nil
+	}
+	return cmp.Or(
+		cmp.Compare(a.step, b.step), cmp.Compare(weight(a.series), weight(b.series)), a.trainedAt.Compare(b.trainedAt),
+	) < 0
+}
+
+// weight ranks a series by what hangs on its forecast.
+func weight(series string) int {
+	_, what, _ := models.ParsePoolSeries(series)
+	switch {
+	case what == models.PoolLoad:
+		return 0
+	case series == models.SeriesCPU:
+		return 1
+	case what == models.PoolArrivals:
+		return 2
+	}
+	return 3
 }
 
 func (s *Service) due(g *group, now time.Time) bool {

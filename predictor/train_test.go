@@ -117,7 +117,7 @@ func TestTrainingWaitsWhileWorkComesFirst(t *testing.T) {
 	}
 }
 
-func TestFinestStepsWithoutAModelAreTrainedFirst(t *testing.T) {
+func TestWhatSizesPoolsIsTrainedFirstFinestStepsFirst(t *testing.T) {
 	truth := diurnal(96, 1)
 	o := &oracle{truth: truth}
 	b := newBed(t, truth, func(c *Config) {
@@ -125,20 +125,27 @@ func TestFinestStepsWithoutAModelAreTrainedFirst(t *testing.T) {
 		c.Resolutions = append(c.Resolutions, Resolution{Step: time.Minute, Horizon: 6, Context: 16})
 	})
 	b.h.steps = append(b.h.steps, time.Minute)
+	for _, series := range []string{models.SeriesMemory, models.PoolSeries("a", models.PoolLoad), models.PoolSeries("a", models.PoolArrivals)} {
+		b.h.value[series] = truth
+	}
 	b.h.set(start.Add(7206 * time.Second))
 	b.s.tick(t.Context(), b.h.clock())
-	var order []time.Duration
-	for range 3 {
+	var order []string
+	for range 9 {
 		b.s.nextTraining(t.Context())
 		select {
 		case j := <-b.s.train.jobs:
-			order = append(order, j.group.step)
+			order = append(order, j.group.series+" "+j.group.step.String())
 			b.s.train.do(j)
 			b.s.trained(j)
 		default:
 		}
 	}
-	if diff := cmp.Diff([]time.Duration{10 * time.Second, time.Minute}, order); diff != "" {
+	want := []string{
+		"pool.a.load 10s", "host.cpu 10s", "pool.a.arrivals 10s", "host.memory 10s",
+		"pool.a.load 1m0s", "host.cpu 1m0s", "pool.a.arrivals 1m0s", "host.memory 1m0s",
+	}
+	if diff := cmp.Diff(want, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
 }
