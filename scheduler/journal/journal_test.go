@@ -548,6 +548,36 @@ func fillAndFree(t *testing.T, ignore bool) {
 	}
 }
 
+func TestAFullDiskCanBeOpenedAndRead(t *testing.T) {
+	dir := mountSmall(t, "8m")
+	j := open(t, dir)
+	mustLoad(t, j)
+	want := numbered(1, 5, 100<<10)
+	appendAll(t, j, want...)
+	fill := filepath.Join(dir, "filler")
+	takeAll(t, fill)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j, err := tryOpen(t, dir)
+	if errors.Is(err, journal.ErrNoSpace) { // told so, and no harm done
+		if err := os.Remove(fill); err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, dir)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, mustLoad(t, j).Frames); d != "" {
+		t.Fatal(d)
+	}
+	_ = os.Remove(fill)
+	appendAll(t, j, "back")
+	if d := cmp.Diff(append(want, "back"), mustLoad(t, j).Frames); d != "" {
+		t.Error(d)
+	}
+}
+
 // takeAll writes until the disk is full.
 func takeAll(t *testing.T, file string) {
 	t.Helper()

@@ -30,15 +30,18 @@ func (h *linkHolder) open() error {
 
 // with calls fn with a link that works as far as is known.
 func (h *linkHolder) with(ctx context.Context, fn func(context.Context, *link) error) error {
+	var cause error
 	for range 3 { // the disk may fail a new server too, as it starts
 		h.mu.RLock()
 		if h.closed {
 			h.mu.RUnlock()
 			return ErrClosed
 		}
-		if h.now != nil && h.now.broken() == nil {
-			defer h.mu.RUnlock()
-			return fn(ctx, h.now)
+		if h.now != nil {
+			if cause = h.now.broken(); cause == nil {
+				defer h.mu.RUnlock()
+				return fn(ctx, h.now)
+			}
 		}
 		h.mu.RUnlock()
 		if err := ctx.Err(); err != nil {
@@ -48,7 +51,7 @@ func (h *linkHolder) with(ctx context.Context, fn func(context.Context, *link) e
 			return err
 		}
 	}
-	return fmt.Errorf("the server inside the process keeps failing: %w", errStorage)
+	return fmt.Errorf("the server inside the process keeps failing: %w", cause)
 }
 
 func (h *linkHolder) replace() error {

@@ -36,7 +36,7 @@ func dial(cfg Config) (*link, error) {
 	options := []nats.Option{nats.Name("loadstar journal"), nats.NoCallbacksAfterClientClose()}
 	url := cfg.URL
 	if url == "" {
-		ns, err := startServer(cfg, l.fail)
+		ns, err := startServer(cfg, l)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +58,7 @@ func dial(cfg Config) (*link, error) {
 	return l, nil
 }
 
-func startServer(cfg Config, fail context.CancelCauseFunc) (*natsserver.Server, error) {
+func startServer(cfg Config, l *link) (*natsserver.Server, error) {
 	ns, err := natsserver.NewServer(&natsserver.Options{
 		ServerName:             "loadstar",
 		DontListen:             true,
@@ -76,14 +76,35 @@ func startServer(cfg Config, fail context.CancelCauseFunc) (*natsserver.Server, 
 	if err != nil {
 		return nil, fmt.Errorf("journal: embedded NATS: %w", err)
 	}
-	ns.SetLoggerV2(&serverLog{log: cfg.Logger, fail: fail}, false, false, false)
+	ns.SetLoggerV2(&serverLog{log: cfg.Logger, fail: l.fail}, false, false, false)
 	ns.Start()
-	if !ns.ReadyForConnections(startTimeout) || !ns.JetStreamEnabled() {
+	if err := awaitReady(ns, l); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
-		return nil, errors.New("journal: the embedded NATS server did not start; log level debug says why")
+		return nil, err
 	}
 	return ns, nil
+}
+
+// awaitReady waits until the server can be used; one whose storage fails as it
+// starts would never be ready.
+func awaitReady(ns *natsserver.Server, l *link) error {
+	for deadline := time.Now().Add(startTimeout); ; {
+		const pause = 100 * time.Millisecond
+		ready := ns.ReadyForConnections(pause)
+		if err := context.Cause(l.failed); err != nil {
+			_, told := refusal(err)
+			return fmt.Errorf("journal: start the embedded NATS server: %w", told)
+		}
+		switch {
+		case ready && ns.JetStreamEnabled():
+			return nil
+		case time.Now().After(deadline):
+			return errors.New("journal: the embedded NATS server did not start; log level debug says why")
+		case ready:
+			time.Sleep(pause)
+		}
+	}
 }
 
 func (l *link) close() {
