@@ -198,7 +198,7 @@ func (c *Core) setPending(t *task, now int64, later reasonCode) {
 	switch {
 	case t.blocker() != nil:
 		t.reason = reasonBlocked
-	case t.wake > now:
+	case t.wake != 0 && t.wake > now:
 		t.reason = later
 	default:
 		c.setQueued(t, now)
@@ -238,7 +238,7 @@ func (c *Core) applySubmitted(r *Record) error {
 		}
 	}
 	t := newTask(r.Seq, string(r.Body), spec, r.At)
-	if c.bySeq(r.Seq) != nil || c.byID[t.id] != nil || r.Seq > c.nextSeq+maxSubmission {
+	if t.id == "" || c.bySeq(r.Seq) != nil || c.byID[t.id] != nil || r.Seq > c.nextSeq+maxSubmission {
 		return fmt.Errorf("%w: task %s is there already, or out of order", errRecord, t.id)
 	}
 	if err := c.link(t, spec.Dependencies); err != nil {

@@ -49,6 +49,7 @@ type crash struct {
 // class is the waiting tasks of a pool that may go to the same agents.
 type class struct {
 	need  route.Need
+	own   int // how many of the capabilities the tasks ask for themselves; they come first
 	queue *queue.Heap[*task]
 }
 
@@ -102,8 +103,9 @@ func (p *pool) classOf(spec *models.TaskSpec) *class {
 	k := p.classes[key]
 	if k == nil {
 		k = &class{need: route.Need{Agent: spec.AssignedTo, Capabilities: capabilities}, queue: queue.New(func(t *task) *int32 { return &t.queueAt })}
+		k.own = len(capabilities)
 		if p.exec() { // a worker's host was chosen by the pool's capabilities, a slot's is chosen with the task's
-			k.need.Capabilities = append(k.need.Capabilities, p.spec.Capabilities...)
+			k.need.Capabilities = append(slices.Clone(capabilities), p.spec.Capabilities...)
 		}
 		p.classes[key] = k
 	}

