@@ -110,9 +110,8 @@ func (s *Service) replay(ctx context.Context) error {
 	if s.cfg.Store == nil {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	damaged := 0
+	s.mu.Lock()
 	err := s.cfg.Store.Replay(ctx, func(_ time.Time, frame []byte) error {
 		err := readFrame(frame, func(series string, step time.Duration, i *issue) {
 			k := key{series, step}
@@ -134,6 +133,7 @@ func (s *Service) replay(ctx context.Context) error {
 		}
 		return nil
 	})
+	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("replay kept forecasts: %w", err)
 	}

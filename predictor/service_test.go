@@ -176,6 +176,26 @@ func TestHistoryAndModelSurviveARestart(t *testing.T) {
 	}
 }
 
+func TestDamagedFrameIsLeftOutAndTold(t *testing.T) {
+	log := &fakeLog{}
+	b := newBed(t, diurnal(96, 4), func(c *Config) { c.Store = log })
+	b.run(0, 10)
+	b.s.flush(t.Context())
+	b.run(10, 20)
+	b.s.flush(t.Context())
+	log.frames[0][20] ^= 1
+	again := newBed(t, diurnal(96, 4), func(c *Config) {
+		c.Store = log
+	})
+	if told := again.told(models.EventTrouble); len(told) != 1 || !strings.HasPrefix(told[0], "1 frames of kept forecasts were damaged") {
+		t.Errorf("told %q", told)
+	}
+	rows := again.history(models.ForecastQuery{Horizon: 1, Model: models.ModelLast})
+	if len(rows) != 10 {
+		t.Errorf("%d issues of the whole frame are there, want 10", len(rows))
+	}
+}
+
 func TestDamagedModelIsRefusedToldAndTrainedAnew(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "host.cpu-10s.safetensors")
