@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"time"
@@ -23,14 +22,14 @@ import (
 
 // Counters is one reading of everything that only grows.
 type Counters struct {
-	At        time.Time
-	CPU       Times
-	Cores     []Times
-	DiskRead  uint64 // bytes since boot, physical devices
-	DiskWrite uint64
-	NetRx     uint64 // bytes since boot, loopback excluded
-	NetTx     uint64
+	At    time.Time
+	Cores []Times
+	Disks map[string]Traffic // physical devices: read and written
+	Links map[string]Traffic // loopback excluded: received and sent
 }
+
+// Traffic is bytes since the device was there.
+type Traffic struct{ In, Out uint64 }
 
 // Times is CPU time in seconds since boot.
 type Times struct{ Busy, Total float64 }
@@ -57,6 +56,7 @@ type Probe struct {
 	cgroup   cgroup.Reader
 	limits   cgroup.Usage
 	limitsAt time.Time
+	links    links
 	last     *Counters
 	cores    int
 }
@@ -67,7 +67,7 @@ func New() *Probe {
 	if err != nil {
 		hostname = "localhost"
 	}
-	return &Probe{hostname: hostname, cgroup: cgroup.Host(), cores: runtime.NumCPU()}
+	return &Probe{hostname: hostname, cgroup: cgroup.Host(), cores: runtime.NumCPU(), links: hostLinks()}
 }
 
 // limitsEvery is how often the cgroup's limits are read again: they change rarely.
@@ -77,7 +77,7 @@ const limitsEvery = 10 * time.Second
 // error; the reading stands all the same where the memory and CPU were read.
 func (p *Probe) Read(ctx context.Context, now time.Time) (Reading, error) {
 	s := models.HostStatus{At: now, Hostname: p.hostname, PressureCPU: -1, Cores: []float64{}}
-	c, err := readCounters(ctx, now)
+	c, err := p.readCounters(ctx, now)
 	errs := []error{err}
 	if m, err := mem.VirtualMemoryWithContext(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("memory: %w", err))
@@ -119,36 +119,38 @@ func (p *Probe) Read(ctx context.Context, now time.Time) (Reading, error) {
 	return Reading{Status: s, Rates: r}, errors.Join(errs...)
 }
 
-func readCounters(ctx context.Context, now time.Time) (Counters, error) {
-	c := Counters{At: now}
+func (p *Probe) readCounters(ctx context.Context, now time.Time) (Counters, error) {
+	c := Counters{At: now} // a map stays nil where it could not be read
 	var errs []error
 	if cores, err := cpu.TimesWithContext(ctx, true); err != nil {
 		errs = append(errs, fmt.Errorf("cpu: %w", err))
 	} else {
 		for i := range cores {
-			t := timesOf(&cores[i])
-			c.Cores = append(c.Cores, t)
-			c.CPU.Busy += t.Busy
-			c.CPU.Total += t.Total
+			c.Cores = append(c.Cores, timesOf(&cores[i]))
 		}
 	}
 	if disks, err := disk.IOCountersWithContext(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("disks: %w", err))
 	} else {
+		c.Disks = make(map[string]Traffic, len(disks))
 		for name, d := range disks {
-			if isWholeDisk(name) {
-				c.DiskRead += d.ReadBytes
-				c.DiskWrite += d.WriteBytes
+			if isWholeDisk(name, func(other string) bool { _, ok := disks[other]; return ok }) {
+				c.Disks[name] = Traffic{In: d.ReadBytes, Out: d.WriteBytes}
 			}
 		}
 	}
 	if links, err := net.IOCountersWithContext(ctx, true); err != nil {
 		errs = append(errs, fmt.Errorf("network: %w", err))
 	} else {
+		names := make([]string, len(links))
+		for i := range links {
+			names[i] = links[i].Name
+		}
+		counted := p.links.counted(names)
+		c.Links = make(map[string]Traffic, len(links))
 		for _, l := range links {
-			if countsAsNetwork(l.Name) {
-				c.NetRx += l.BytesRecv
-				c.NetTx += l.BytesSent
+			if counted[l.Name] {
+				c.Links[l.Name] = Traffic{In: l.BytesRecv, Out: l.BytesSent}
 			}
 		}
 	}
@@ -161,19 +163,6 @@ func timesOf(t *cpu.TimesStat) Times {
 	busy := t.User + t.Nice + t.System + t.Irq + t.Softirq + t.Steal
 	return Times{Busy: busy, Total: busy + t.Idle + t.Iowait}
 }
-
-var (
-	partition = regexp.MustCompile(`^((sd|vd|xvd|hd)[a-z]+\d+|(nvme\d+n\d+|mmcblk\d+|nbd\d+)p\d+)$`)
-	virtual   = regexp.MustCompile(`^(loop|ram|zram|dm-|md|sr|fd|drbd|zd)\d*`)
-	notLink   = regexp.MustCompile(`^(lo\d*|veth.*|docker\d*|br-.*|virbr.*|cni.*|flannel.*|cali.*|tun\d*|tap\d*)$`)
-)
-
-// isWholeDisk leaves out partitions and what is stacked on other devices: their
-// bytes are counted where they hit the disk.
-func isWholeDisk(name string) bool { return !partition.MatchString(name) && !virtual.MatchString(name) }
-
-// countsAsNetwork leaves out loopback and links that carry another link's bytes again.
-func countsAsNetwork(name string) bool { return !notLink.MatchString(name) }
 
 // Bounds of the time between two readings that still make a rate.
 const (
@@ -192,8 +181,9 @@ func Between(before, after *Counters) Rates {
 	if passed < minApart || passed > maxApart {
 		return r
 	}
-	r.CPU = share(before.CPU, after.CPU)
-	if len(before.Cores) == len(after.Cores) {
+	// A core that came or went would bring all that it ever did.
+	if len(before.Cores) == len(after.Cores) && len(after.Cores) > 0 {
+		r.CPU = share(sum(before.Cores), sum(after.Cores))
 		for i := range after.Cores {
 			v := share(before.Cores[i], after.Cores[i])
 			if v == nil {
@@ -203,18 +193,51 @@ func Between(before, after *Counters) Rates {
 			r.Cores = append(r.Cores, *v)
 		}
 	}
-	rate := func(from, to uint64) *float64 {
-		if to < from {
-			return nil
-		}
-		v := float64(to-from) / passed.Seconds()
-		return &v
-	}
-	r.DiskRead, r.DiskWrite = rate(before.DiskRead, after.DiskRead), rate(before.DiskWrite, after.DiskWrite)
-	r.NetRx, r.NetTx = rate(before.NetRx, after.NetRx), rate(before.NetTx, after.NetTx)
+	r.DiskRead, r.DiskWrite = rates(before.Disks, after.Disks, passed)
+	r.NetRx, r.NetTx = rates(before.Links, after.Links, passed)
 	return r
 }
 
+// rates is bytes/s over the devices that are in both readings: one that has just
+// come has no rate yet. When a counter went backwards the sum is not known. No
+// device in both is no rate, unless there were none before: that is a zero.
+func rates(before, after map[string]Traffic, passed time.Duration) (in, out *float64) {
+	var sum Traffic
+	var resetIn, resetOut bool
+	both := 0
+	for name, a := range after {
+		b, ok := before[name]
+		if !ok {
+			continue
+		}
+		both++
+		resetIn, resetOut = resetIn || a.In < b.In, resetOut || a.Out < b.Out
+		sum.In += a.In - b.In
+		sum.Out += a.Out - b.Out
+	}
+	if both == 0 && len(before) > 0 || after == nil || before == nil {
+		return nil, nil
+	}
+	if !resetIn {
+		v := float64(sum.In) / passed.Seconds()
+		in = &v
+	}
+	if !resetOut {
+		v := float64(sum.Out) / passed.Seconds()
+		out = &v
+	}
+	return in, out
+}
+
+func sum(cores []Times) (all Times) {
+	for _, t := range cores {
+		all.Busy += t.Busy
+		all.Total += t.Total
+	}
+	return all
+}
+
+// share is the busy part of the time between two readings, in percent.
 func share(before, after Times) *float64 {
 	total, busy := after.Total-before.Total, after.Busy-before.Busy
 	if !(total > 0) || busy < 0 || math.IsInf(total, 0) {
