@@ -31,6 +31,7 @@ const (
 	Quit, Help, NextPage, PrevPage     Action = "quit", "help", "next-page", "previous-page"
 	Page1, Page2, Page3, Page4         Action = "page-1", "page-2", "page-3", "page-4"
 	MouseToggle, ThemeNext, Refresh    Action = "mouse", "theme", "refresh"
+	Suspend                            Action = "suspend"
 	Up, Down, PageUp, PageDown         Action = "up", "down", "page-up", "page-down"
 	Top, Bottom, Open, Back            Action = "top", "bottom", "open", "back"
 	Left, Right                        Action = "left", "right"
@@ -166,6 +167,7 @@ func Default() []Binding {
 		{Global, ThemeNext, []string{"T"}, "next theme", "", false},
 		{Global, MouseToggle, []string{"M"}, "release or take the mouse (to select text)", "", false},
 		{Global, Refresh, []string{"ctrl+r", "f5"}, "ask the daemon again now", "", false},
+		{Global, Suspend, []string{"ctrl+z"}, "to the shell; fg comes back", "", false},
 		{Global, Quit, []string{"q", "ctrl+c"}, "quit the screen (the daemon goes on)", "quit", false},
 
 		{List, Up, []string{"up", "k"}, "up", "", false},

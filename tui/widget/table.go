@@ -140,3 +140,14 @@ func Window(first, cursor, h, total int) int {
 	}
 	return min(max(0, first), total-h)
 }
+
+// Place is where a column lies in a row; ok is false where it is not shown.
+func (t *Table) Place(column int) (x, w int, ok bool) {
+	for k, i := range t.shown {
+		if i == column {
+			return x, t.widths[k], true
+		}
+		x += t.widths[k] + 2
+	}
+	return 0, 0, false
+}

@@ -1,0 +1,497 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/charmbracelet/bubbles/textinput"
+
+	"loadstar/models"
+	"loadstar/tui/keys"
+	"loadstar/tui/widget"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// taskPage is how many tasks are asked for at a time; mostPages how many such
+// pages are held.
+const (
+	taskPage  = 200
+	mostPages = 100
+)
+
+// detailDelay is how long the cursor rests on a task before its detail is asked for.
+const detailDelay = 120 * time.Millisecond
+
+// sortKey is what the tasks are ordered by. By age the daemon orders them all; by
+// the others the screen orders those that it has.
+type sortKey int
+
+const (
+	byAge sortKey = iota
+	byState
+	byID
+	byPool
+	byPriority
+	byWait
+	byRun
+	sortKeys
+)
+
+// Tasks lists tasks, a page at a time, and shows one of them closely.
+type Tasks struct {
+	filter models.TaskFilter
+	input  textinput.Model
+	typing bool
+	fault  string // what is wrong with the filter typed
+
+	gen    int // of the listing: a result of an older one is dropped
+	parts  []taskPart
+	rows   []models.Task // the parts' tasks, in the order shown
+	total  int
+	loaded bool
+	asking bool // a further part is on its way
+
+	sort    sortKey
+	reverse bool
+	cursor  int
+	first   int
+	marks   map[string]bool // replaced, never changed
+	all     bool            // everything that the filter selects is marked
+
+	open    bool // the detail is shown
+	focus   bool // keys go to the log
+	detail  models.Task
+	explain models.Explanation
+	log     Log
+	wanted  int // counts cursor moves: only the last one's detail is asked for
+}
+
+type taskPart struct {
+	cursor string // where it begins
+	next   string
+	tasks  []models.Task
+}
+
+// Name stands in the tabs.
+func (Tasks) Name() string { return "Tasks" }
+
+// Typing reports whether keys are text.
+func (t Tasks) Typing() bool { return t.typing || t.log.typing }
+
+// Scopes are where keys are looked up.
+func (t Tasks) Scopes(env Env) []keys.Scope {
+	if t.logHasKeys(env) {
+		return []keys.Scope{keys.Log, keys.List, keys.Tasks}
+	}
+	return []keys.Scope{keys.Tasks, keys.List}
+}
+
+// Poll is what is wanted every second: the part in view, and the detail.
+func (t Tasks) Poll(env Env) []Request {
+	reqs := []Request{t.load(t.partInView(env))}
+	if t.open && t.detail.TaskID != "" {
+		reqs = append(reqs, LoadTask{ID: t.detail.TaskID})
+	}
+	return reqs
+}
+
+// partInView is the part that the cursor is in, in the daemon's order.
+func (t Tasks) partInView(Env) int {
+	if t.sort != byAge || len(t.parts) == 0 {
+		return 0
+	}
+	at := 0
+	for i, p := range t.parts {
+		at += len(p.tasks)
+		if t.first < at {
+			return i
+		}
+	}
+	return len(t.parts) - 1
+}
+
+func (t Tasks) load(part int) Request {
+	f := t.filter
+	f.Limit = taskPage
+	f.Oldest = t.sort == byAge && t.reverse
+	switch {
+	case part < len(t.parts):
+		f.Cursor = t.parts[part].cursor
+	case part > 0:
+		f.Cursor = t.parts[part-1].next
+	}
+	return LoadTasks{Gen: t.gen, Index: part, F: f}
+}
+
+// Update is the page after a message.
+func (t Tasks) Update(env Env, msg any) (Page, []Request) {
+	switch m := msg.(type) {
+	case Shown:
+		return t, []Request{t.load(t.partInView(env))}
+	case showState:
+		return t.refilter(models.TaskFilter{States: []models.State{m.state}})
+	case TasksLoaded:
+		return t.tasksLoaded(env, m)
+	case TaskLoaded:
+		if m.ID == t.detail.TaskID {
+			t.detail, t.explain = m.Task, m.Explanation
+		}
+	case detailDue:
+		if m.wanted == t.wanted && t.open {
+			return t.openDetail()
+		}
+	case LogChunk:
+		if m.Gen == t.log.Gen {
+			t.log = t.log.feed(m)
+		}
+	case Acted:
+		t.marks, t.all = nil, false
+		return t, []Request{Say{Text: actedText(m), Bad: len(m.Result.Refused) > 0}, t.load(t.partInView(env))}
+	case Failed:
+		if r, ok := m.Request.(LoadTasks); ok && r.Gen == t.gen {
+			t.asking = false
+		}
+	case Key:
+		return t.key(env, m)
+	case Wheel:
+		return t.wheel(env, m)
+	case Click:
+		return t.click(env, m)
+	}
+	return t, nil
+}
+
+func (t Tasks) tasksLoaded(env Env, m TasksLoaded) (Page, []Request) {
+	if m.Gen != t.gen || m.Index > len(t.parts) {
+		return t, nil
+	}
+	part := taskPart{cursor: m.F.Cursor, next: m.Page.Next, tasks: m.Page.Tasks}
+	parts := slices.Clone(t.parts[:m.Index])
+	parts = append(parts, part)
+	// What follows stays while it still begins where this one ends.
+	if m.Index+1 < len(t.parts) && t.parts[m.Index+1].cursor == part.next && part.next != "" {
+		parts = append(parts, t.parts[m.Index+1:]...)
+	}
+	t.parts, t.total, t.loaded, t.asking = parts, m.Page.Total, true, false
+	id := t.selectedID()
+	t = t.arrange()
+	if i := slices.IndexFunc(t.rows, func(x models.Task) bool { return x.TaskID == id }); i >= 0 && t.cursor > 0 {
+		t.first += i - t.cursor // the list moves under the cursor, which stays on its task
+		t.cursor = i
+	}
+	t.cursor = max(0, min(t.cursor, len(t.rows)-1))
+	t.first = widget.Window(t.first, t.cursor, t.listRows(env), len(t.rows))
+	return t.more(env)
+}
+
+// more asks for the next part where the end of those held comes into view.
+func (t Tasks) more(env Env) (Page, []Request) {
+	if t.asking || len(t.parts) == 0 || len(t.parts) >= mostPages || t.parts[len(t.parts)-1].next == "" {
+		return t, nil
+	}
+	if t.first+2*t.listRows(env) < len(t.rows) {
+		return t, nil
+	}
+	t.asking = true
+	return t, []Request{t.load(len(t.parts))}
+}
+
+// arrange puts the parts' tasks into the order shown.
+func (t Tasks) arrange() Tasks {
+	n := 0
+	for _, p := range t.parts {
+		n += len(p.tasks)
+	}
+	rows := make([]models.Task, 0, n)
+	for _, p := range t.parts {
+		rows = append(rows, p.tasks...)
+	}
+	if t.sort != byAge {
+		slices.SortStableFunc(rows, t.compare)
+	}
+	t.rows = rows
+	return t
+}
+
+func (t Tasks) compare(a, b models.Task) int {
+	c := 0
+	switch t.sort {
+	case byState:
+		c = cmp.Compare(slices.Index(models.States(), a.State), slices.Index(models.States(), b.State))
+	case byID:
+		c = cmp.Compare(a.TaskID, b.TaskID)
+	case byPool:
+		c = cmp.Compare(a.Pool, b.Pool)
+	case byPriority:
+		c = cmp.Compare(b.Priority, a.Priority)
+	case byWait:
+		c = cmp.Compare(waited(&b), waited(&a))
+	case byRun:
+		c = cmp.Compare(ran(&b), ran(&a))
+	case byAge, sortKeys:
+	}
+	if t.reverse {
+		c = -c
+	}
+	return cmp.Or(c, cmp.Compare(a.TaskID, b.TaskID))
+}
+
+func waited(t *models.Task) time.Duration { d, _ := t.Wait(); return d }
+
+func ran(t *models.Task) time.Duration { d, _ := t.RunTime(); return d }
+
+func (t Tasks) selected() *models.Task {
+	if t.cursor < 0 || t.cursor >= len(t.rows) {
+		return nil
+	}
+	return &t.rows[t.cursor]
+}
+
+func (t Tasks) selectedID() string {
+	if s := t.selected(); s != nil {
+		return s.TaskID
+	}
+	return ""
+}
+
+// refilter is the page with another filter, from the top.
+func (t Tasks) refilter(f models.TaskFilter) (Page, []Request) {
+	t.filter, t.fault = f, ""
+	return t.restart()
+}
+
+func (t Tasks) restart() (Page, []Request) {
+	t.gen++
+	t.parts, t.rows, t.cursor, t.first, t.loaded, t.asking = nil, nil, 0, 0, false, false
+	t.marks, t.all = nil, false
+	return t, []Request{t.load(0)}
+}
+
+func (t Tasks) key(env Env, k Key) (Page, []Request) {
+	switch {
+	case t.typing:
+		return t.typed(k)
+	case t.log.typing || t.logHasKeys(env) && k.Action != keys.Back && k.Action != keys.OtherAttempt && !writes(k.Action):
+		t.log = t.log.key(k, t.logRows(env))
+		return t, nil
+	}
+	if to, ok := move(k.Action, t.cursor, len(t.rows), t.listRows(env)); ok {
+		return t.moveTo(env, to)
+	}
+	switch k.Action {
+	case keys.Open:
+		if t.selected() == nil || t.open {
+			return t, nil
+		}
+		t.open = true
+		return t.openDetail()
+	case keys.OpenLog:
+		if t.selected() == nil {
+			return t, nil
+		}
+		was := t.open
+		t.open, t.focus = true, true
+		if was {
+			return t, nil
+		}
+		return t.openDetail()
+	case keys.Back:
+		return t.back(env)
+	case keys.OtherAttempt:
+		return t.otherAttempt()
+	case keys.Filter:
+		t.input, t.typing = NewInput(FilterText(t.filter)), true
+	case keys.ClearFilter:
+		return t.refilter(models.TaskFilter{})
+	case keys.Sort:
+		return t.sortBy((t.sort+1)%sortKeys, false)
+	case keys.Reverse:
+		return t.sortBy(t.sort, !t.reverse)
+	case keys.Mark:
+		return t.mark(env)
+	case keys.MarkAll:
+		t.all, t.marks = true, nil
+	case keys.Unmark:
+		t.all, t.marks = false, nil
+	case keys.Cancel, keys.Retry, keys.Priority:
+		return t.ask(k.Action)
+	}
+	return t, nil
+}
+
+func writes(a keys.Action) bool {
+	return a == keys.Cancel || a == keys.Retry || a == keys.Priority
+}
+
+func (t Tasks) typed(k Key) (Page, []Request) {
+	switch k.String() {
+	case "esc", "ctrl+c":
+		t.typing, t.fault = false, ""
+		return t, nil
+	case "enter":
+		f, err := ParseFilter(t.input.Value())
+		if err != nil {
+			t.fault = err.Error()
+			return t, nil
+		}
+		t.typing = false
+		return t.refilter(f)
+	}
+	t.input, _ = t.input.Update(k.KeyMsg)
+	t.fault = ""
+	if _, err := ParseFilter(t.input.Value()); err != nil && k.String() == " " {
+		t.fault = err.Error()
+	}
+	return t, nil
+}
+
+// back goes one step out: from the log to the list, from the detail to the list
+// alone, then the marks and at last the filter are given up.
+func (t Tasks) back(env Env) (Page, []Request) {
+	switch {
+	case t.focus && t.splits(env):
+		t.focus = false
+	case t.open:
+		t.open, t.focus = false, false
+		t.log = Log{Gen: t.log.Gen}
+		return t, []Request{CloseLog{}}
+	case t.all || len(t.marks) > 0:
+		t.all, t.marks = false, nil
+	case !t.filter.Empty():
+		return t.refilter(models.TaskFilter{})
+	}
+	return t, nil
+}
+
+func (t Tasks) sortBy(by sortKey, reverse bool) (Page, []Request) {
+	again := by == byAge || t.sort == byAge
+	t.sort, t.reverse = by, reverse
+	if again { // the daemon's order is another one
+		return t.restart()
+	}
+	return t.arrange(), nil
+}
+
+func (t Tasks) mark(env Env) (Page, []Request) {
+	id := t.selectedID()
+	if id == "" {
+		return t, nil
+	}
+	marks := maps.Clone(t.marks)
+	if marks == nil {
+		marks = map[string]bool{}
+	}
+	if t.all { // all but this one: the ones that are held
+		t.all = false
+		for i := range t.rows {
+			marks[t.rows[i].TaskID] = true
+		}
+	}
+	if marks[id] {
+		delete(marks, id)
+	} else {
+		marks[id] = true
+	}
+	t.marks = marks
+	return t.moveTo(env, min(t.cursor+1, len(t.rows)-1))
+}
+
+func (t Tasks) marked(id string) bool { return t.all || t.marks[id] }
+
+// moveTo puts the cursor on a row. An open detail follows once the cursor rests.
+func (t Tasks) moveTo(env Env, to int) (Page, []Request) {
+	if to == t.cursor {
+		return t, nil
+	}
+	t.cursor = to
+	t.first = widget.Window(t.first, t.cursor, t.listRows(env), len(t.rows))
+	p, reqs := t.more(env)
+	t = p.(Tasks) //nolint:forcetypeassert // more gives the page that it is called on
+	if t.open {
+		t.wanted++
+		reqs = append(reqs, After{detailDelay, detailDue{t.wanted}})
+	}
+	return t, reqs
+}
+
+type detailDue struct{ wanted int }
+
+// openDetail asks for everything about the task under the cursor.
+func (t Tasks) openDetail() (Page, []Request) {
+	s := t.selected()
+	if s == nil {
+		return t, nil
+	}
+	t.detail, t.explain = *s, models.Explanation{}
+	t.log = newLog(s.TaskID, 0, t.log.Gen+1)
+	return t, []Request{LoadTask{ID: s.TaskID}, OpenLog{ID: s.TaskID, Gen: t.log.Gen}}
+}
+
+func (t Tasks) otherAttempt() (Page, []Request) {
+	last := t.detail.Attempt
+	if !t.open || last < 2 {
+		return t, nil
+	}
+	attempt := t.log.Attempt
+	if attempt == 0 {
+		attempt = last
+	}
+	attempt--
+	if attempt < 1 {
+		attempt = last
+	}
+	t.log = newLog(t.detail.TaskID, attempt, t.log.Gen+1)
+	return t, []Request{OpenLog{ID: t.detail.TaskID, Attempt: attempt, Gen: t.log.Gen}}
+}
+
+func (t Tasks) wheel(env Env, m Wheel) (Page, []Request) {
+	if m.Zone.Kind == "log" {
+		t.log = t.log.scroll(3*m.Delta, t.logRows(env))
+		return t, nil
+	}
+	return t.moveTo(env, max(0, min(t.cursor+3*m.Delta, len(t.rows)-1)))
+}
+
+func (t Tasks) click(env Env, m Click) (Page, []Request) {
+	switch m.Zone.Kind {
+	case "task":
+		p, reqs := t.moveTo(env, m.Zone.Index)
+		t = p.(Tasks) //nolint:forcetypeassert // moveTo gives the page that it is called on
+		t.focus = false
+		if m.Twice && !t.open {
+			t.open = true
+			p, more := t.openDetail()
+			return p, append(reqs, more...)
+		}
+		return t, reqs
+	case "log":
+		t.focus = true
+	case "column":
+		if by, ok := columnSort(m.Zone.Index); ok {
+			return t.sortBy(by, by == t.sort && !t.reverse)
+		}
+	case "filter":
+		t.input, t.typing = NewInput(FilterText(t.filter)), true
+	}
+	return t, nil
+}
+
+func actedText(m Acted) string {
+	text := fmt.Sprintf("%s: %s", m.What, plural(len(m.Result.Changed), "task"))
+	if n := len(m.Result.Refused); n > 0 {
+		r := m.Result.Refused[0]
+		text += fmt.Sprintf(", %d refused (%s: %s)", n, r.TaskID, r.Why)
+	}
+	return text
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return widget.Count(n) + " " + what + "s"
+}
