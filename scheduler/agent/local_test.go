@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +156,7 @@ func short(r scheduler.Report) string {
 	case r.Finished != nil:
 		code := "-"
 		if r.Finished.ExitCode != nil {
-			code = fmt.Sprint(*r.Finished.ExitCode)
+			code = strconv.Itoa(*r.Finished.ExitCode)
 		}
 		return strings.TrimSpace(fmt.Sprintf("finished %s/%d %s %s %s", r.Finished.TaskID, r.Finished.Lease, r.Finished.Outcome, code, r.Finished.Err))
 	case r.WorkerReady != nil:

@@ -13,26 +13,28 @@ import (
 
 // adoptOrphans makes this process the parent of its descendants' orphans (a
 // "child subreaper"), in place of process 1, which in a container may never reap
-// them; release undoes it.
-func adoptOrphans() (release func(), err error) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, err
-	}
-	return func() {
-		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) //nolint:errcheck // it worked a while ago
-	}, nil
+// them.
+func adoptOrphans() error {
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
-// reapOrphans reaps adopted processes that are dead, and says how many of them
-// live on. Children that the program has started by other means share its process
-// group, unless they lead one; those it must not start while this runs, see
-// SpawnerConfig.NoAdopt.
-func (s *Spawner) reapOrphans() (alive int) {
+// reapOrphans reaps adopted processes that are dead, and says how many live on.
+//
+// Which children are adopted is told by their groups. Those that this program
+// started are in its own group, or lead one within its session, as a Spawner's do.
+// An orphan belongs to a group whose leader is another, or to another session; one
+// that made itself the leader of a group in this session is taken for a child, and
+// stays a zombie until the program ends.
+func reapOrphans() (alive int) {
 	lists, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {
 		return 0
 	}
-	own := syscall.Getpgrp()
+	ownGroup := syscall.Getpgrp()
+	ownSession, err := unix.Getsid(0)
+	if err != nil {
+		return 0
+	}
 	for _, list := range lists {
 		children, err := os.ReadFile(list)
 		if err != nil {
@@ -40,10 +42,12 @@ func (s *Spawner) reapOrphans() (alive int) {
 		}
 		for field := range strings.FieldsSeq(string(children)) {
 			pid, err := strconv.Atoi(field)
-			if err != nil || s.leads(pid) {
+			if err != nil {
 				continue
 			}
-			if group, err := syscall.Getpgid(pid); err != nil || group == own {
+			group, err1 := syscall.Getpgid(pid)
+			session, err2 := unix.Getsid(pid)
+			if err1 != nil || err2 != nil || session == ownSession && (group == ownGroup || group == pid) {
 				continue
 			}
 			if reaped, err := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); err == nil && reaped == 0 {
@@ -56,10 +60,10 @@ func (s *Spawner) reapOrphans() (alive int) {
 
 // reapLast reaps the orphans that were killed a moment ago. It waits for them a
 // little, since daemons that left on purpose may be among them.
-func (s *Spawner) reapLast() {
+func reapLast() {
 	const times, pause = 20, 5 * time.Millisecond
 	for range times {
-		if s.reapOrphans() == 0 {
+		if reapOrphans() == 0 {
 			return
 		}
 		time.Sleep(pause)

@@ -75,12 +75,12 @@ func (e *Exec) Run(ctx context.Context, task *models.TaskSpec, attempt int, kill
 		return Result{Outcome: models.OutcomeLost, Err: errAgentEnded, At: time.Now()}
 	default:
 	}
-	var out io.Writer = io.Discard
+	out := io.Discard
 	log, err := e.cfg.Logs.Create(task.TaskID, attempt)
 	if err != nil {
 		e.cfg.Logger.Warn("an attempt's output is not kept", "err", err)
 	} else {
-		defer log.Close()
+		defer log.Close() //nolint:errcheck // it never fails
 		out = log
 	}
 	process, output, err := e.start(task, attempt)

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -102,19 +104,21 @@ func TestHowACommandEndsIsReported(t *testing.T) {
 }
 
 func TestTimeoutTerminatesThenKills(t *testing.T) {
-	b := newBench(t, ExecConfig{KillGrace: 50 * time.Millisecond})
 	for name, c := range map[string]struct {
 		script string
-		code   int
+		grace  time.Duration
+		codes  []int
 	}{
-		"heeds SIGTERM":   {`trap "exit 7" TERM; while :; do sleep 0.01; done`, 7},
-		"ignores SIGTERM": {`trap "" TERM; while :; do sleep 1; done`, 137},
-		"is stopped":      {`kill -STOP $$`, 143},
+		// Where the machine is slow the timeout may come before the trap is set.
+		"heeds SIGTERM":   {`trap "exit 7" TERM; while :; do sleep 0.01; done`, patience, []int{7, 143}},
+		"is stopped":      {`kill -STOP $$`, patience, []int{143}},
+		"ignores SIGTERM": {`trap "" TERM; while :; do sleep 1; done`, 50 * time.Millisecond, []int{137, 143}},
 	} {
+		b := newBench(t, ExecConfig{KillGrace: c.grace})
 		task := shTask(c.script)
-		task.Timeout = models.Duration(50 * time.Millisecond)
+		task.Timeout = models.Duration(200 * time.Millisecond)
 		res, _ := b.run(t.Context(), task, nil)
-		if res.Outcome != models.OutcomeTimeout || *res.ExitCode != c.code || !strings.Contains(res.Err, "timed out after 50ms") {
+		if res.Outcome != models.OutcomeTimeout || !slices.Contains(c.codes, *res.ExitCode) || !strings.Contains(res.Err, "timed out after 200ms") {
 			t.Errorf("%s: %+v, code %d", name, res, *res.ExitCode)
 		}
 	}
@@ -224,7 +228,7 @@ func TestNothingOfTheGroupIsLeftBehind(t *testing.T) {
 	waitGone(t, a)
 	waitGone(t, c)
 	if runtime.GOOS == "linux" {
-		b.exec.cfg.Spawner.reapLast()
+		reapLast()
 		for _, pid := range []int{a, c} {
 			if err := syscall.Kill(pid, 0); err == nil {
 				t.Errorf("process %d is dead but not reaped", pid)
@@ -291,6 +295,7 @@ func TestChildrenDieWithAKilledParent(t *testing.T) {
 	}
 	for _, pid := range append(children, pids[:]...) {
 		waitGone(t, pid)
+		syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // where it has become ours
 	}
 }
 
@@ -317,6 +322,7 @@ func childrenOf(t *testing.T, pid int) (children []int) {
 }
 
 func TestNoZombieStays(t *testing.T) {
+	reapLast() // what other tests left
 	before := len(childrenOf(t, os.Getpid()))
 	t.Run("", func(t *testing.T) {
 		b := newBench(t, ExecConfig{})
@@ -387,7 +393,7 @@ func BenchmarkTrue(b *testing.B) {
 	b.SetParallelism(2)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			task := models.TaskSpec{TaskID: fmt.Sprint(time.Now().UnixNano()), Run: []string{"/bin/true"}}
+			task := models.TaskSpec{TaskID: strconv.FormatInt(time.Now().UnixNano(), 10), Run: []string{"/bin/true"}}
 			if res := e.Run(ctx, &task, 1, nil, func(time.Time) {}); res.Outcome != "SUCCESS" {
 				b.Errorf("%+v", res)
 			}

@@ -52,7 +52,7 @@ func startGuard(devNull *os.File) (*guard, error) {
 	null := devNull.Fd()
 	pid, err := syscall.ForkExec(shell, []string{"sh", "-c", guardScript}, &syscall.ProcAttr{
 		Env: []string{}, Dir: "/", Files: []uintptr{r.Fd(), null, null, list.Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true}, // a terminal's signals do not reach it
+		Sys: &syscall.SysProcAttr{Setpgid: true}, // a terminal's signals do not reach it
 	})
 	if err != nil {
 		list.Close()

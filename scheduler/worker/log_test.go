@@ -169,15 +169,16 @@ func TestFollowerGetsAllAndEndsWithTheWriter(t *testing.T) {
 		got <- string(buf) + string(rest)
 	}()
 	within(t, first, "what was there before")
-	want := "before "
+	var want strings.Builder
+	want.WriteString("before ")
 	for i := range 1000 {
 		line := fmt.Sprintln("line", i)
-		want += line
+		want.WriteString(line)
 		io.WriteString(w, line)
 	}
 	w.Close()
-	if text := within(t, got, "the end"); text != want {
-		t.Errorf("%d bytes, want %d", len(text), len(want))
+	if text := within(t, got, "the end"); text != want.String() {
+		t.Errorf("%d bytes, want %d", len(text), want.Len())
 	}
 	if len(w.followers) != 1 {
 		t.Errorf("%d followers", len(w.followers))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -145,7 +146,7 @@ func playWorker(how string) int {
 	case "asks":
 		fmt.Println(`{"jsonrpc":"2.0","id":"q","method":"sample","params":{}}`)
 		reply := next()
-		answer(m, `"result":`+string(mustJSON(fmt.Sprint(reply.Error.Code)+string(reply.ID))))
+		answer(m, `"result":`+string(mustJSON(strconv.Itoa(reply.Error.Code)+string(reply.ID))))
 	case "other-answers":
 		fmt.Println(`{"jsonrpc":"2.0","id":4711,"result":"for nobody"}`)
 		fmt.Println(`{"jsonrpc":"2.0","id":"` + string(m.ID) + `","result":"a text is not our id"}`)

@@ -29,9 +29,6 @@ type Spawner struct {
 	done     chan struct{} // closed when Run has ended
 	devNull  *os.File
 
-	mu      sync.Mutex
-	leaders map[int]struct{} // processes started and not reaped yet
-
 	runOnce sync.Once
 	guard   *guard // written before the first request is served
 }
@@ -42,7 +39,7 @@ type SpawnerConfig struct {
 	// started by a task's own process die with the program on SIGKILL.
 	NoGuard bool
 	// NoAdopt leaves orphans to process 1. It is for programs that embed the spawner
-	// and start processes in groups of their own by other means, whose end this
+	// and start processes in sessions of their own by other means, whose end this
 	// spawner might see first.
 	NoAdopt bool
 	// Logger takes warnings. Default slog.Default().
@@ -59,7 +56,7 @@ func NewSpawner(cfg SpawnerConfig) (*Spawner, error) {
 		cfg.Logger = slog.Default()
 	}
 	return &Spawner{
-		logger: cfg.Logger, cfg: cfg, devNull: null, leaders: map[int]struct{}{},
+		logger: cfg.Logger, cfg: cfg, devNull: null,
 		requests: make(chan *startRequest), done: make(chan struct{}),
 	}, nil
 }
@@ -93,20 +90,14 @@ func (s *Spawner) run(ctx context.Context) error {
 
 func (s *Spawner) serve(ctx context.Context) {
 	if !s.cfg.NoAdopt {
-		release, err := adoptOrphans()
-		if err != nil {
+		if err := adoptOrphans(); err != nil {
 			s.logger.Warn("orphans are left to process 1", "err", err)
-		} else {
-			defer release()
 		}
 	}
 	if !s.cfg.NoGuard {
 		g, err := startGuard(s.devNull)
 		if err != nil {
 			s.logger.Warn("no guard process: what tasks start may outlive a daemon that is killed", "err", err)
-		}
-		if g != nil {
-			s.lead(g.pid)
 		}
 		s.guard = g
 	}
@@ -116,13 +107,13 @@ func (s *Spawner) serve(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			if !s.cfg.NoAdopt {
-				s.reapLast()
+				reapLast()
 			}
 			s.guard.stop()
 			return
 		case <-tick.C:
 			if !s.cfg.NoAdopt {
-				s.reapOrphans()
+				reapOrphans()
 			}
 		case r := <-s.requests:
 			r.process, r.err = s.fork(r)
@@ -133,25 +124,6 @@ func (s *Spawner) serve(ctx context.Context) {
 
 // reapEvery is the time between two looks for dead orphans.
 const reapEvery = 2 * time.Second
-
-func (s *Spawner) lead(pid int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaders[pid] = struct{}{}
-}
-
-func (s *Spawner) leads(pid int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.leaders[pid]
-	return ok
-}
-
-func (s *Spawner) reaped(pid int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.leaders, pid)
-}
 
 // startRequest asks for a process.
 type startRequest struct {
@@ -189,7 +161,7 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 		}
 		files[i] = f.Fd()
 	}
-	p := &Process{spawner: s, guard: s.guard}
+	p := &Process{guard: s.guard}
 	attr := &syscall.ProcAttr{Dir: r.dir, Env: r.env, Files: files, Sys: p.sysProcAttr()}
 	pid, err := syscall.ForkExec(r.path, r.args, attr)
 	runtime.KeepAlive(r)
@@ -197,7 +169,6 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 		return nil, err
 	}
 	p.pid = pid
-	s.lead(pid)
 	p.slot = s.guard.add(pid)
 	p.adopt()
 	return p, nil
@@ -205,10 +176,9 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 
 // Process is a started process that leads a group of its own.
 type Process struct {
-	pid     int
-	spawner *Spawner
-	guard   *guard
-	slot    int // in the guard's list
+	pid   int
+	guard *guard
+	slot  int // in the guard's list
 	platformProcess
 
 	mu     sync.Mutex

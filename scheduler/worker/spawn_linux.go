@@ -26,7 +26,7 @@ func (p *Process) adopt() {
 		return
 	}
 	if err := unix.SetNonblock(p.pidfd, true); err != nil {
-		unix.Close(p.pidfd)
+		_ = unix.Close(p.pidfd) //nolint:errcheck // wait does without it
 		return
 	}
 	p.exits = os.NewFile(uintptr(p.pidfd), "pidfd")
@@ -39,7 +39,6 @@ func (p *Process) wait() exit {
 	p.waitNoReap()
 	at := time.Now()
 	p.bury()
-	defer p.spawner.reaped(p.pid)
 	var ws syscall.WaitStatus
 	for {
 		_, err := syscall.Wait4(p.pid, &ws, 0, nil)

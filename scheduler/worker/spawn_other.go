@@ -29,7 +29,6 @@ func (p *Process) wait() exit {
 		}
 		at := time.Now()
 		p.bury()
-		p.spawner.reaped(p.pid)
 		if err != nil {
 			return exit{code: -1, at: at}
 		}

@@ -378,12 +378,11 @@ func TestTheAgentsEndEndsAWorkerInEveryState(t *testing.T) {
 
 func TestAWorkerThatDoesNotReadIsFound(t *testing.T) {
 	s := newStand(t, "worker does-not-read", func(c *StdioConfig) {
-		c.PingInterval, c.PingTimeout = time.Millisecond, 50*time.Millisecond
+		c.PingInterval, c.PingTimeout, c.KillGrace = time.Millisecond, 50*time.Millisecond, time.Millisecond
 	})
 	within(t, s.ready, "readiness")
 	// More than a pipe holds, so that the writer is stuck.
 	s.assignTask(models.TaskSpec{Input: json.RawMessage(`"` + strings.Repeat("x", 200_000) + `"`), Timeout: models.Duration(20 * time.Millisecond)})
-	s.cfg.KillGrace = time.Millisecond
 	within(t, s.started, "the start")
 	s.Kill("t", time.Millisecond)
 	if err := within(t, s.gone, "the end"); err == nil {
