@@ -143,16 +143,22 @@ func digestOf(t *testing.T, data []byte, head int) string {
 	return digest([]byte(meta["model"]), data[head:])
 }
 
+// FuzzLoad patches a good file, with the checksum made right again or not, and
+// reads the patch as a file of its own.
 func FuzzLoad(f *testing.F) {
 	m, data := smallModel(f, nil)
 	good, err := m.encode()
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(good)
-	f.Add(good[:200])
-	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	head := 8 + int(binary.LittleEndian.Uint64(good))
+	f.Add(uint32(0), []byte{}, true)
+	f.Add(uint32(8), []byte(`{"__metadata__":{}}`), false)
+	f.Add(uint32(bytes.Index(good, []byte(`\"Hidden\":8`))+11), []byte("9"), true)
+	f.Add(uint32(head+4), []byte{0xff, 0xff, 0x7f, 0x7f}, true)
+	f.Add(uint32(len(good)-4), []byte{0xff, 0xff, 0xff, 0xff}, true)
+	f.Add(uint32(0), []byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"), false)
+	check := func(t *testing.T, b []byte) {
 		m, err := decode(b)
 		if err != nil {
 			if !errors.Is(err, ErrDamaged) {
@@ -169,10 +175,23 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, v := range q.P50 {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				t.Fatalf("a model that was accepted forecasts %v", v)
+		for h := range q.P50 {
+			for _, v := range q.All[h] {
+				if math.IsNaN(v) || math.IsInf(v, 0) {
+					t.Fatalf("a model that was accepted forecasts %v", v)
+				}
 			}
 		}
+	}
+	f.Fuzz(func(t *testing.T, at uint32, patch []byte, mend bool) {
+		b := bytes.Clone(good)
+		copy(b[int(at)%len(b):], patch)
+		if mend {
+			if _, meta, err := decodeHeader(b[8:head]); err == nil {
+				b = bytes.Replace(b, []byte(meta["sha256"]), []byte(digest([]byte(meta["model"]), b[head:])), 1)
+			}
+		}
+		check(t, b)
+		check(t, patch)
 	})
 }

@@ -117,5 +117,5 @@ func softplus(x float32) (value, slope float32) {
 		return 0, 0
 	}
 	e := math.Exp(float64(x))
-	return float32(math.Log1p(e)), float32(e / (1 + e))
+	return float32(math.Log(1 + e)), float32(e / (1 + e)) // e is at least 3e-7: 1+e keeps enough of it for a float32
 }

@@ -27,16 +27,6 @@ func noisyDays(n, period int, seed uint64) []float64 {
 	return out
 }
 
-// errors are mean pinball losses over P10, P50 and P90.
-func pinball3(q lstm.Quantiles, actual []float64) float64 {
-	loss := func(p, v, y float64) float64 { return max(p*(y-v), (p-1)*(y-v)) }
-	sum := 0.0
-	for h, y := range actual {
-		sum += loss(0.1, q.P10[h], y) + loss(0.5, q.P50[h], y) + loss(0.9, q.P90[h], y)
-	}
-	return sum / float64(3*len(actual))
-}
-
 func TestLearnsNoisyDaysWithBursts(t *testing.T) {
 	const n, season, horizon = 700, 96, 30
 	all := noisyDays(n+300, season, 1)

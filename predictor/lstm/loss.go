@@ -15,16 +15,17 @@ type lossOp struct {
 	opBase
 	d     dims
 	batch int
+	draw  []float32 // of the last Do, for a gradient of 1; the backward operation reads it
 }
 
 func newLossOp(d dims, batch int) *lossOp {
 	return &lossOp{
 		opBase: opBase{name: "lstm.pinball", arity: 3, kind: matrices(3, tensor.Float32), shape: tensor.ScalarShape()},
-		d:      d, batch: batch,
+		d:      d, batch: batch, draw: make([]float32, batch*d.outputs()),
 	}
 }
 
-// Do computes the loss.
+// Do computes the loss, and its gradient while the quantiles are at hand.
 func (o *lossOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	defer o.guard(&err)
 	n := o.batch * o.d.horizon
@@ -32,23 +33,37 @@ func (o *lossOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return gorgonia.NewF32(float32(batchLoss(in[0], in[1], in[2]))), nil
+	return gorgonia.NewF32(float32(lossAndGradient(in[0], in[1], in[2], o.draw))), nil
 }
 
 // batchLoss is the weighted mean pinball loss of raw outputs.
 func batchLoss(raw, targets, weights []float32) float64 {
-	var quantiles, slopes [NumQuantiles]float32
-	loss, total := 0.0, 0.0
-	for i, w := range weights {
-		if w == 0 {
-			continue
-		}
-		spread(raw[i*NumQuantiles:(i+1)*NumQuantiles], quantiles[:], slopes[:])
-		loss += float64(w) * pinball(quantiles[:], targets[i])
+	return lossAndGradient(raw, targets, weights, nil)
+}
+
+// lossAndGradient is the loss, and in draw, where that is not nil, its gradient by
+// the raw outputs.
+func lossAndGradient(raw, targets, weights, draw []float32) float64 {
+	clear(draw)
+	total := 0.0
+	for _, w := range weights {
 		total += float64(w)
 	}
 	if total == 0 {
 		return 0
+	}
+	var quantiles, slopes [NumQuantiles]float32
+	loss := 0.0
+	for i, w := range weights {
+		if w == 0 {
+			continue
+		}
+		at := i * NumQuantiles
+		spread(raw[at:at+NumQuantiles], quantiles[:], slopes[:])
+		loss += float64(w) * pinball(quantiles[:], targets[i])
+		if draw != nil {
+			spreadBack(&quantiles, &slopes, targets[i], float32(float64(w)/total/NumQuantiles), draw[at:at+NumQuantiles])
+		}
 	}
 	return loss / total
 }
@@ -56,20 +71,21 @@ func batchLoss(raw, targets, weights []float32) float64 {
 // DiffWRT says that the raw outputs are what it is differentiable by.
 func (o *lossOp) DiffWRT(int) []bool { return []bool{true, false, false} }
 
-// SymDiff adds the backward pass to the graph.
-func (o *lossOp) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+// SymDiff adds the backward pass to the graph. It takes the loss as an input, so
+// that the machine cannot run it before the forward pass.
+func (o *lossOp) SymDiff(_ gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	back := &lossGradOp{
 		opBase: opBase{
-			name: "lstm.pinball.grad", arity: 4, shape: tensor.Shape{o.batch, o.d.outputs()},
-			kind: hm.NewFnType(matrix(), matrix(), matrix(), tensor.Float32, matrix()),
+			name: "lstm.pinball.grad", arity: 2, shape: tensor.Shape{o.batch, o.d.outputs()},
+			kind: hm.NewFnType(tensor.Float32, tensor.Float32, matrix()),
 		},
 		of: o,
 	}
-	n, err := gorgonia.ApplyOp(back, in[0], in[1], in[2], grad)
+	n, err := gorgonia.ApplyOp(back, output, grad)
 	return gorgonia.Nodes{n, nil, nil}, err
 }
 
-// lossGradOp is (raw, targets, weights, gradient of the loss) -> the loss by the raw outputs.
+// lossGradOp is (the loss, its gradient) -> the loss by the raw outputs.
 type lossGradOp struct {
 	opBase
 	of *lossOp
@@ -79,41 +95,24 @@ type lossGradOp struct {
 // meets the target; the one from below is taken.
 func (o *lossGradOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	defer o.guard(&err)
-	n := o.of.batch * o.of.d.horizon
 	if len(vs) != o.arity {
 		return nil, fmt.Errorf("%s: %d inputs, not %d", o.name, len(vs), o.arity)
 	}
-	in, err := o.inputs(vs[:3], n*NumQuantiles, n, n)
-	if err != nil {
-		return nil, err
-	}
-	outer, ok := vs[3].Data().(float32)
+	outer, ok := vs[1].Data().(float32)
 	if !ok {
-		return nil, fmt.Errorf("%s: the incoming gradient is a %T", o.name, vs[3].Data())
+		return nil, fmt.Errorf("%s: the incoming gradient is a %T", o.name, vs[1].Data())
 	}
-	raw, targets, weights := in[0], in[1], in[2]
-	total := 0.0
-	for _, w := range weights {
-		total += float64(w)
-	}
-	draw := make([]float32, n*NumQuantiles)
-	if total == 0 {
-		return denseOf(draw, o.of.batch, o.of.d.outputs()), nil
-	}
-	for i, w := range weights {
-		if w != 0 {
-			at := i * NumQuantiles
-			spreadBack(raw[at:at+NumQuantiles], targets[i], outer*float32(float64(w)/total/NumQuantiles), draw[at:at+NumQuantiles])
-		}
+	draw := make([]float32, len(o.of.draw))
+	for i, v := range o.of.draw {
+		draw[i] = outer * v
 	}
 	return denseOf(draw, o.of.batch, o.of.d.outputs()), nil
 }
 
 // spreadBack is the gradient of unit × the summed pinball loss by one step's raw
 // outputs. A distance moves its own level and all those further out.
-func spreadBack(raw []float32, target, unit float32, draw []float32) {
-	var quantiles, slopes, dq [NumQuantiles]float32
-	spread(raw, quantiles[:], slopes[:])
+func spreadBack(quantiles, slopes *[NumQuantiles]float32, target, unit float32, draw []float32) {
+	var dq [NumQuantiles]float32
 	for i, q := range quantiles {
 		if target > q {
 			dq[i] = -unit * float32(level(i))

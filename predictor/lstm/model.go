@@ -2,6 +2,7 @@ package lstm
 
 import (
 	"fmt"
+	"math"
 	"sync"
 )
 
@@ -45,7 +46,7 @@ func (m *Model) Info() Info { return m.info }
 func (m *Model) Forecast(data Data) (Quantiles, error) {
 	if keep := lookback(m.d, m.s.Season); len(data.Values) > keep && (data.Mask == nil || len(data.Mask) == len(data.Values)) {
 		cut := len(data.Values) - keep
-		data.Start = data.Start.Add(data.Step * timeSteps(cut))
+		data.Start = after(data.Start, cut, data.Step)
 		data.Values = data.Values[cut:]
 		if data.Mask != nil {
 			data.Mask = data.Mask[cut:]
@@ -97,6 +98,9 @@ func (m *Model) forecastAt(f *frame, o origin) (Quantiles, error) {
 			}
 			if m.info.Config.Max > 0 {
 				y = min(y, m.info.Config.Max)
+			}
+			if math.IsNaN(y) || math.IsInf(y, 0) {
+				return Quantiles{}, fmt.Errorf("lstm: the forecast is %w", ErrNotFinite)
 			}
 			q.All[h][i] = y
 		}

@@ -271,17 +271,26 @@ func TestEachRunComputesAnew(t *testing.T) {
 	}
 }
 
+// BenchmarkTrainingStep is forward, backward and the optimiser's move on a batch of
+// 32 windows. "reference" is the size of testdata/compare.py, 60 × 5 inputs and
+// 90 outputs; "real" is what Train runs by default at a horizon of 30.
 func BenchmarkTrainingStep(b *testing.B) {
-	for _, hidden := range []int{32, 64} {
-		b.Run(fmt.Sprint("hidden=", hidden), func(b *testing.B) {
-			d := dims{context: 60, inputs: 5, hidden: hidden, skips: 14, futures: 4, horizon: 10} // 90 outputs
-			g, w := randomGraph(b, detectKernels(), d, 32)
-			a := newAdam(tensorSizes(w), 1e-4, 1, 0)
-			for b.Loop() {
-				if _, err := g.step(a); err != nil {
-					b.Fatal(err)
-				}
+	reference := dims{context: 60, inputs: 5, skips: 1, futures: 1, horizon: 10}
+	real := newDims(Config{Horizon: 30}.Defaults())
+	for name, d := range map[string]dims{"reference": reference, "real": real} {
+		for _, hidden := range []int{32, 64} {
+			for _, k := range []*kernels{portable(), detectKernels()} {
+				b.Run(fmt.Sprintf("%s/hidden=%d/%s", name, hidden, k.name), func(b *testing.B) {
+					d.hidden = hidden
+					g, w := randomGraph(b, k, d, 32)
+					a := newAdam(tensorSizes(w), 1e-4, 1, 0)
+					for b.Loop() {
+						if _, err := g.step(a); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
 			}
-		})
+		}
 	}
 }

@@ -357,3 +357,35 @@ func BenchmarkForecast(b *testing.B) {
 		})
 	}
 }
+
+func TestTrainingOnAnythingGivesASaneModelOrAClearError(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		value := rapid.OneOf(
+			rapid.Just(0.0), rapid.Just(-7.5), rapid.Float64Range(0, 1e-12), rapid.Float64Range(-1e6, 1e6),
+			rapid.Float64Range(-1e99, 1e99), rapid.Float64Range(0, 50))
+		one := rapid.SampledFrom([]*rapid.Generator[float64]{value, rapid.Just(3.0), rapid.Float64Range(0, 1e-300), rapid.Float64Range(0, 9)}).Draw(rt, "kind")
+		values := rapid.SliceOfN(one, lstm.MinPoints, 90).Draw(rt, "values")
+		mask := rapid.SliceOfN(rapid.SampledFrom([]bool{true, true, true, false}), len(values), len(values)).Draw(rt, "mask")
+		cfg := lstm.Config{
+			Context: 8, Hidden: 8, Epochs: 2, EpochBatches: 2, BatchSize: 8, Horizon: rapid.IntRange(1, 12).Draw(rt, "horizon"),
+			NonNegative: rapid.Bool().Draw(rt, "non-negative"), Max: rapid.SampledFrom([]float64{0, 100}).Draw(rt, "max"),
+			Transform: rapid.SampledFrom([]lstm.Transform{lstm.TransformAuto, lstm.TransformNone}).Draw(rt, "transform"),
+		}
+		d := lstm.Data{Values: values, Mask: mask, Start: monday, Step: time.Minute, Season: rapid.SampledFrom([]int{0, 1, 7, 40}).Draw(rt, "season")}
+		m, err := lstm.Train(context.Background(), cfg, d, nil, lstm.TrainOptions{})
+		if errors.Is(err, lstm.ErrTooShort) {
+			return
+		}
+		if err != nil {
+			rt.Fatal(err)
+		}
+		q, err := m.Forecast(d)
+		if errors.Is(err, lstm.ErrTooShort) {
+			return
+		}
+		if err != nil {
+			rt.Fatal(err)
+		}
+		sane(rt, q, m.Info().Config)
+	})
+}

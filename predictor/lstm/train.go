@@ -272,7 +272,7 @@ func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
 	if err != nil {
 		return err
 	}
-	defer g.close()
+	defer func() { _ = g.close() }() // it frees GPU memory; there is none
 	batches := min(t.cfg.EpochBatches, (len(t.train)+size-1)/size)
 	next := t.shuffled(t.train)
 	for epoch, idle := 0, 0; epoch < t.cfg.Epochs && idle < t.cfg.Patience; epoch++ {
@@ -383,7 +383,7 @@ func (t *trainer) outputs() []float32 {
 func (t *trainer) model(data Data, points int) *Model {
 	info := Info{
 		Config: t.cfg, Season: t.s.Season, Step: t.s.Step,
-		From: data.Start, To: data.Start.Add(timeSteps(len(data.Values)) * data.Step),
+		From: data.Start, To: after(data.Start, len(data.Values), data.Step),
 		Points: points, Epochs: t.bestEpochs, Batches: t.adam.steps,
 		Loss: t.bestLoss, Baseline: t.firstLoss, DataHash: hashData(data, t.frame.view.Mask), Weights: t.w.count(),
 	}

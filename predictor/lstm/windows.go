@@ -206,7 +206,10 @@ func (f *frame) fillFuture(x []float32, o origin, h int, base, mean float64) {
 	x[2], x[3] = x[0]*part, x[1]*part
 }
 
-func timeSteps(n int) time.Duration { return time.Duration(n) }
+// after is the start of the step that comes n steps after start.
+func after(start time.Time, n int, step time.Duration) time.Time {
+	return start.Add(time.Duration(int64(n) * int64(step)))
+}
 
 func clip(v, limit float64) float32 { return float32(min(max(v, -limit), limit)) }
 
