@@ -13,11 +13,13 @@ type poolReading struct {
 	totals models.PoolTotals
 }
 
-// poolSamples is the pools as series. A pool's series begin with the second
-// reading of it; a second without arrivals is a zero, one without a start or an
-// end has no waiting or running time.
-func (c *Collector) poolSamples(now time.Time, pools []models.PoolStatus) []models.Sample {
-	var out []models.Sample
+// poolSamples is the pools as series. A pool's series begin when it is first seen,
+// those of its rates with the second reading; an interval without arrivals is a
+// zero, one without a start or an end has no waiting or running time. Rates are
+// left out where the clock was not steady, the reading is not about one interval
+// after the one before, or totals began anew.
+func (c *Collector) poolSamples(now time.Time, pools []models.PoolStatus, steady bool) []models.Sample {
+	out := make([]models.Sample, 0, 6*len(pools))
 	seen := make(map[string]poolReading, len(pools))
 	for i := range pools {
 		p := &pools[i]
@@ -30,13 +32,15 @@ func (c *Collector) poolSamples(now time.Time, pools []models.PoolStatus) []mode
 		add(models.PoolQueue, float64(p.Queued))
 		add(models.PoolBusy, float64(p.Busy))
 		before, ok := c.pools[p.Name]
-		passed := now.Sub(before.at)
-		if !ok || !grew(before.totals, p.Counters) || passed < c.cfg.Interval/2 || passed > 30*c.cfg.Interval {
+		if !ok || !steady || !about(now.Sub(before.at), c.cfg.Interval) || !grew(before.totals, p.Counters) {
 			continue
 		}
-		rate := float64(p.Counters.Arrived-before.totals.Arrived) / passed.Seconds()
+		rate := float64(p.Counters.Arrived-before.totals.Arrived) / now.Sub(before.at).Seconds()
 		add(models.PoolArrivals, rate)
-		add(models.PoolLoad, rate*p.ServiceS)
+		// Before any task has ended nobody knows how much work an arrival is.
+		if rate == 0 || p.ServiceS > 0 {
+			add(models.PoolLoad, rate*p.ServiceS)
+		}
 		if n := p.Counters.Started - before.totals.Started; n > 0 {
 			add(models.PoolWait, (p.Counters.WaitS-before.totals.WaitS)/float64(n))
 		}
