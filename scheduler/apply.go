@@ -85,7 +85,7 @@ func (c *Core) apply(r *Record) error {
 
 // accepts checks a record against the table of transitions.
 func (t *task) accepts(r *Record) error {
-	next := t.state
+	var next stateCode
 	switch r.Kind {
 	case recReady:
 		if t.state != statePending || t.reason != reasonScheduled && t.reason != reasonBackoff {

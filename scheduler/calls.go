@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"strings"
-	"sync"
 	"time"
 
 	"loadstar/models"
@@ -72,22 +70,24 @@ func read[T any](ctx context.Context, s *Service, f func(c *Core, now time.Time)
 // one. A task that is there already with the same document is accepted once, and
 // so is everything under an idempotency key that is not empty.
 func (s *Service) Submit(ctx context.Context, specs []models.TaskSpec, idempotencyKey string) ([]models.Task, error) {
-	sub, err := NewSubmission(specs, idempotencyKey, s.ids.next)
+	sub, err := NewSubmission(specs, idempotencyKey, newID)
 	if err != nil {
 		return nil, err
 	}
-	got := make(chan []models.Task, 1)
-	err = s.call(ctx, &Input{Submit: sub}, func(o *Output) {
-		tasks := make([]models.Task, len(o.Tasks))
-		for i, seq := range o.Tasks {
-			tasks[i] = s.core.view(s.core.tasks[seq])
-		}
-		got <- tasks
-	})
+	got := make(chan []glance, 1)
+	err = s.call(ctx, &Input{Submit: sub}, func(o *Output) { got <- s.glances(o.Tasks) })
 	if err != nil {
 		return nil, err
 	}
-	return <-got, nil
+	return views(<-got), nil
+}
+
+func (s *Service) glances(seqs []uint64) []glance {
+	out := make([]glance, len(seqs))
+	for i, seq := range seqs {
+		out[i] = s.core.glance(s.core.tasks[seq])
+	}
+	return out
 }
 
 // Task is one task, or models.ErrNotFound.
@@ -97,7 +97,8 @@ func (s *Service) Task(ctx context.Context, id string) (models.Task, error) {
 
 // Tasks is a page of a listing.
 func (s *Service) Tasks(ctx context.Context, f models.TaskFilter) (models.TaskPage, error) {
-	return read(ctx, s, func(c *Core, _ time.Time) (models.TaskPage, error) { return c.Tasks(f) })
+	l, err := read(ctx, s, func(c *Core, _ time.Time) (listing, error) { return c.list(f) })
+	return l.page(), err
 }
 
 // Cancel cancels what is selected and not final; what runs is killed first.
@@ -183,13 +184,12 @@ func (s *Service) Subscribe(ctx context.Context, buffer int) <-chan models.Event
 type waiter struct {
 	seqs []uint64
 	left int
-	done chan []models.Task
-	gone <-chan struct{}
+	done chan []glance
 }
 
 // WaitFinal returns the tasks when all of them are final.
 func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, error) {
-	w := &waiter{done: make(chan []models.Task, 1), gone: ctx.Done()}
+	w := &waiter{done: make(chan []glance, 1)}
 	_, err := read(ctx, s, func(c *Core, _ time.Time) (struct{}, error) {
 		for _, id := range ids {
 			t := c.byID[id]
@@ -206,7 +206,7 @@ func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, e
 	}
 	select {
 	case tasks := <-w.done:
-		return tasks, nil
+		return views(tasks), nil
 	case <-ctx.Done():
 		_ = s.call(context.WithoutCancel(ctx), nil, func(*Output) { s.unwatch(w) }) //nolint:contextcheck // the caller's has ended
 		return nil, ctx.Err()
@@ -218,29 +218,18 @@ func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, e
 // watch registers a waiter for its tasks that are not final, or answers it.
 func (s *Service) watch(w *waiter) {
 	w.left = 0
-	for i, seq := range w.seqs {
-		if !s.core.tasks[seq].state.final() && !contains(w.seqs[:i], seq) {
-			w.left++
-			s.waiters[seq] = append(s.waiters[seq], w)
+	for _, seq := range w.seqs {
+		waiting := s.waiters[seq]
+		if s.core.tasks[seq].state.final() || len(waiting) > 0 && waiting[len(waiting)-1] == w { // or named twice
+			continue
 		}
+		w.left++
+		s.waiters[seq] = append(waiting, w)
 	}
 	if w.left > 0 {
 		return
 	}
-	tasks := make([]models.Task, len(w.seqs))
-	for i, seq := range w.seqs {
-		tasks[i] = s.core.view(s.core.tasks[seq])
-	}
-	w.done <- tasks
-}
-
-func contains(seqs []uint64, seq uint64) bool {
-	for _, s := range seqs {
-		if s == seq {
-			return true
-		}
-	}
-	return false
+	w.done <- s.glances(w.seqs)
 }
 
 func (s *Service) unwatch(w *waiter) {
@@ -274,18 +263,14 @@ func (s *Service) wakeWaiters(final []uint64) {
 	}
 }
 
-// idMaker makes task ids: 9 characters of time and 7 of chance, in lower case and
-// in the order in which they were made, to the millisecond.
-type idMaker struct {
-	mu sync.Mutex
-}
-
 var idAlphabet = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-func (m *idMaker) next() string {
+// newID makes a task's id: 9 characters of time and 7 of chance, so that ids sort
+// in the order in which they were made, to the millisecond.
+func newID() string {
 	var raw [10]byte
 	ms := uint64(time.Now().UnixMilli()) //nolint:gosec // after 1970
 	binary.BigEndian.PutUint64(raw[:], ms<<19|rand.Uint64()>>45)
 	binary.BigEndian.PutUint16(raw[8:], uint16(rand.Uint32())) //nolint:gosec // chance
-	return strings.ToLower(idAlphabet.EncodeToString(raw[:]))
+	return idAlphabet.EncodeToString(raw[:])
 }

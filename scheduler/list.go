@@ -106,32 +106,48 @@ func containsFold(s, lower string) bool {
 // Tasks is a page of a listing in the order of submission. Its cursor is a place
 // in that order, so it stays right whatever happens meanwhile.
 func (c *Core) Tasks(f models.TaskFilter) (models.TaskPage, error) {
+	l, err := c.list(f)
+	return l.page(), err
+}
+
+// listing is a page before its documents are read.
+type listing struct {
+	tasks []glance
+	next  string
+	total int
+}
+
+func (l *listing) page() models.TaskPage {
+	return models.TaskPage{Tasks: views(l.tasks), Next: l.next, Total: l.total}
+}
+
+func (c *Core) list(f models.TaskFilter) (listing, error) {
 	limit := f.Limit
 	switch {
 	case limit < 0:
-		return models.TaskPage{}, models.Invalid("limit", "%d is negative", limit)
+		return listing{}, models.Invalid("limit", "%d is negative", limit)
 	case limit == 0:
 		limit = defaultPage
 	}
 	limit = min(limit, largestPage)
 	from, step, err := c.startOf(f)
 	if err != nil {
-		return models.TaskPage{}, err
+		return listing{}, err
 	}
 	m := c.matcher(&f)
-	page := models.TaskPage{Tasks: []models.Task{}}
+	var l listing
 	for seq := from; seq >= 0 && seq < int64(len(c.tasks)); seq += step {
 		if !m.states[c.states[seq]] || !m.matches(c.tasks[seq]) {
 			continue
 		}
-		if len(page.Tasks) == limit {
-			page.Next = strconv.FormatInt(seq, 10)
+		if len(l.tasks) == limit {
+			l.next = strconv.FormatInt(seq, 10)
 			break
 		}
-		page.Tasks = append(page.Tasks, c.view(c.tasks[seq]))
+		l.tasks = append(l.tasks, c.glance(c.tasks[seq]))
 	}
-	page.Total = c.count(m)
-	return page, nil
+	l.total = c.count(m)
+	return l, nil
 }
 
 func (c *Core) startOf(f models.TaskFilter) (from, step int64, err error) {

@@ -22,10 +22,18 @@ func (c *Core) heard(a *agentState, info *models.Agent) {
 	a.missed = 0
 	back := a.info.State == route.Lost
 	if info != nil {
-		id := a.info.ID
+		was := a.info
 		a.info = *info
-		a.info.ID = id
-		a.info.State = route.Ready
+		a.info.ID, a.info.State = was.ID, route.Ready
+		if info.Capabilities == nil { // a heartbeat may tell the load alone
+			a.info.Capabilities = was.Capabilities
+		}
+		if info.Slots == 0 {
+			a.info.Slots = was.Slots
+		}
+		if info.Host == "" {
+			a.info.Host = was.Host
+		}
 		if info.State == route.Draining {
 			a.info.State = route.Draining
 		}
@@ -33,10 +41,30 @@ func (c *Core) heard(a *agentState, info *models.Agent) {
 		a.info.State = route.Ready
 	}
 	a.info.LastHeard = at(c.now)
-	c.cands[a.index].Agent = a.info
+	if info != nil || back {
+		c.setCandidates()
+	}
 	if back {
 		for _, p := range c.poolList {
 			p.dirty = true
+		}
+	}
+}
+
+// setCandidates tells the routing how the agents are. An agent's slots share work
+// out between hosts; where only one is there, the pools' own maxima are the limit,
+// so that raising one is enough.
+func (c *Core) setCandidates() {
+	here := 0
+	for _, a := range c.agents {
+		if a.info.State != route.Lost {
+			here++
+		}
+	}
+	for i, a := range c.agents {
+		c.cands[i].Agent = a.info
+		if here == 1 {
+			c.cands[i].Agent.Slots = 0
 		}
 	}
 }
@@ -48,7 +76,7 @@ func (c *Core) leave(id string) {
 		return
 	}
 	a.info.State = route.Lost
-	c.cands[a.index].Agent.State = route.Lost
+	c.setCandidates()
 	c.lose(a, "its agent "+id+" was lost")
 	for _, p := range c.poolList {
 		for _, w := range slices.Clone(p.workers) {

@@ -95,7 +95,6 @@ type Service struct {
 	running atomic.Bool
 	hub     hub
 	started time.Time
-	ids     idMaker
 
 	// Of the goroutine of Run.
 	batch    batch

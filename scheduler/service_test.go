@@ -27,7 +27,6 @@ type memory struct {
 	refuse   error
 	keep     bool // the refused frame is in the log all the same: its acknowledgement was lost
 	appends  int
-	sync     time.Duration
 }
 
 func (m *memory) Load(_ context.Context, snapshot, frame func([]byte) error) error {

@@ -74,6 +74,11 @@ func (c *Core) decided(d *models.Decision) {
 		before = p.decision.Want
 	}
 	kept := *d
+	if was := p.decision; was != nil && was.Inputs.Forecast != nil && kept.Inputs.Forecast != nil {
+		if f := was.Inputs.Forecast; f.Series == kept.Inputs.Forecast.Series && f.IssuedAt.Equal(kept.Inputs.Forecast.IssuedAt) && f.Scored == kept.Inputs.Forecast.Scored {
+			kept.Inputs.Forecast = f // one copy of each forecast, not one a decision
+		}
+	}
 	p.decision = &kept
 	p.decisions = append(p.decisions, kept)
 	if n := len(p.decisions); n >= 2*c.cfg.KeepDecisions {

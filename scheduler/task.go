@@ -3,6 +3,7 @@ package scheduler
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,10 +186,35 @@ func (a *attempt) view() models.Attempt {
 	return m
 }
 
-// view is the task for a reader. Nothing in it changes later.
+// glance is a task as it stood at a moment, cheap to take. Its view, which may
+// have to parse the document, can be made by any goroutine.
+type glance struct {
+	task   task
+	reason models.Reason
+	detail string
+}
+
+func (c *Core) glance(t *task) glance {
+	g := glance{task: *t}
+	g.task.past = slices.Clone(t.past)
+	if t.state == statePending {
+		g.reason, g.detail = c.reason(t)
+	} else if t.toCancel && t.state.active() {
+		g.detail = "is being cancelled"
+	}
+	return g
+}
+
 func (c *Core) view(t *task) models.Task {
+	g := c.glance(t)
+	return g.view()
+}
+
+// view is the task for a reader. Nothing in it changes later.
+func (g *glance) view() models.Task {
+	t := &g.task
 	m := models.Task{
-		TaskSpec: t.document(), State: t.state.model(), Attempt: int(t.attempt), Error: t.text,
+		TaskSpec: t.document(), State: t.state.model(), Reason: g.reason, Detail: g.detail, Attempt: int(t.attempt), Error: t.text,
 		SubmittedAt: at(t.submitted), Attempts: make([]models.Attempt, 0, len(t.past)+1),
 	}
 	for i := range t.past {
@@ -207,12 +233,15 @@ func (c *Core) view(t *task) models.Task {
 	if t.state.final() {
 		m.FinishedAt = atOrNil(t.finished)
 	}
-	if t.state == statePending {
-		m.Reason, m.Detail = c.reason(t)
-	} else if t.toCancel && t.state.active() {
-		m.Detail = "is being cancelled"
-	}
 	return m
+}
+
+func views(glances []glance) []models.Task {
+	tasks := make([]models.Task, len(glances))
+	for i := range glances {
+		tasks[i] = glances[i].view()
+	}
+	return tasks
 }
 
 // reason says why a PENDING task waits, as a word and in words.
