@@ -24,6 +24,7 @@ import (
 //	                          "model": "…JSON of checkpointModel…", "sha256": "…"},
 //	         "cell.weight": {"dtype": "F32", "shape": [44, 128], "data_offsets": [0, 22528]}, …}
 //	tensors cell.weight head.weight skip.weight future.weight   the weights
+//	        resume.NAME                                         the weights that training goes on from
 //	        adam.first.NAME adam.second.NAME                    the optimiser's running means
 //	        calibration                                         horizon × 2
 //
@@ -45,6 +46,7 @@ type checkpointModel struct {
 	Config   Config    `json:"config"`
 	Scaler   scaler    `json:"scaler"`
 	From     time.Time `json:"from"`
+	Split    time.Time `json:"split"`
 	To       time.Time `json:"to"`
 	Points   int       `json:"points"`
 	Epochs   int       `json:"epochs"`
@@ -79,6 +81,8 @@ func (m *Model) tensors() []namedTensor {
 	}
 	w := m.w.tensors()
 	add("", w[:])
+	w = m.resume.tensors()
+	add("resume.", w[:])
 	add("adam.first.", m.adam.first)
 	add("adam.second.", m.adam.second)
 	flat := make([]float32, 0, 2*len(m.stretch))
@@ -127,7 +131,7 @@ func (m *Model) encode() ([]byte, error) {
 		header[t.name] = tensorHeader{"F32", []int{t.rows, t.cols}, [2]int64{from, int64(body.Len())}}
 	}
 	model, err := json.Marshal(checkpointModel{
-		Config: m.info.Config, Scaler: m.s, From: m.info.From, To: m.info.To, Points: m.info.Points, Epochs: m.info.Epochs,
+		Config: m.info.Config, Scaler: m.s, From: m.info.From, Split: m.info.Split, To: m.info.To, Points: m.info.Points, Epochs: m.info.Epochs,
 		Steps: m.adam.steps, Loss: m.info.Loss, Baseline: m.info.Baseline, DataHash: m.info.DataHash,
 	})
 	if err != nil {
@@ -259,7 +263,7 @@ func (c *checkpointModel) build(header map[string]tensorHeader, body []byte) (*M
 	d := newDims(c.Config)
 	need := 0
 	for _, s := range d.shapes() {
-		need += 3 * 4 * s[0] * s[1]
+		need += 4 * 4 * s[0] * s[1] // weights, resume, two of the optimiser's; four bytes each
 	}
 	if need += 4 * 2 * d.horizon; need != len(body) { // before anything is allocated
 		return nil, damaged("%d bytes of tensors, not %d", len(body), need)
@@ -268,9 +272,9 @@ func (c *checkpointModel) build(header map[string]tensorHeader, body []byte) (*M
 	a := newAdam(tensorSizes(w), c.Config.LearningRate, c.Config.ClipNorm, c.Config.WeightDecay)
 	a.steps = c.Steps
 	m := newModel(Info{
-		Config: c.Config, Season: c.Scaler.Season, Step: c.Scaler.Step, From: c.From, To: c.To, Points: c.Points,
+		Config: c.Config, Season: c.Scaler.Season, Step: c.Scaler.Step, From: c.From, Split: c.Split, To: c.To, Points: c.Points,
 		Epochs: c.Epochs, Batches: c.Steps, Loss: c.Loss, Baseline: c.Baseline, DataHash: c.DataHash, Weights: w.count(),
-	}, c.Scaler, w, a)
+	}, c.Scaler, w, newWeights(d), a)
 	tensors := m.tensors()
 	if len(header) != len(tensors) {
 		return nil, damaged("%d tensors, not %d", len(header), len(tensors))

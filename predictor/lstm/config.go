@@ -151,6 +151,7 @@ type Info struct {
 	Season   int           // steps, 0 for none
 	Step     time.Duration //
 	From, To time.Time     // the training span: start of the first step, end of the last
+	Split    time.Time     // where the validation slice begins
 	Points   int           // observed values in it
 	Epochs   int           // epochs in which it was trained, earlier runs included
 	Batches  int           // optimiser steps, earlier runs included

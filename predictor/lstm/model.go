@@ -12,7 +12,8 @@ type Model struct {
 	d       dims
 	s       scaler
 	w       *weights
-	adam    *adam        // where the optimiser stopped, to go on from
+	resume  *weights     // where training goes on from: before the newest slice was learnt, so that it can still be judged by that
+	adam    *adam        // the optimiser's state at resume
 	stretch [][2]float32 // by step ahead: what calibration multiplies the distances below and above the median by
 	k       *kernels
 	scratch sync.Pool // of *scratch
@@ -25,8 +26,8 @@ type scratch struct {
 	out   []float32
 }
 
-func newModel(info Info, s scaler, w *weights, a *adam) *Model {
-	m := &Model{info: info, d: newDims(info.Config), s: s, w: w, adam: a, k: detectKernels()}
+func newModel(info Info, s scaler, w, resume *weights, a *adam) *Model {
+	m := &Model{info: info, d: newDims(info.Config), s: s, w: w, resume: resume, adam: a, k: detectKernels()}
 	m.stretch = make([][2]float32, m.d.horizon)
 	for i := range m.stretch {
 		m.stretch[i] = [2]float32{1, 1}
@@ -40,11 +41,15 @@ func newModel(info Info, s scaler, w *weights, a *adam) *Model {
 // Info says what the model is and what it was trained on.
 func (m *Model) Info() Info { return m.info }
 
+// Lookback is how many of a series' last steps Forecast reads; with fewer it still
+// works, with more the forecast is the same.
+func (m *Model) Lookback() int { return lookback(m.d, m.s.Season) }
+
 // Forecast returns the quantiles of the Horizon steps after data's last. data must
 // have the step that the model was trained on; the error wraps ErrTooShort where
 // nothing was observed within the context.
 func (m *Model) Forecast(data Data) (Quantiles, error) {
-	if keep := lookback(m.d, m.s.Season); len(data.Values) > keep && (data.Mask == nil || len(data.Mask) == len(data.Values)) {
+	if keep := m.Lookback(); len(data.Values) > keep && (data.Mask == nil || len(data.Mask) == len(data.Values)) {
 		cut := len(data.Values) - keep
 		data.Start = after(data.Start, cut, data.Step)
 		data.Values = data.Values[cut:]

@@ -170,7 +170,8 @@ func TestAForecastFromTheTailIsThatFromTheWhole(t *testing.T) {
 	d := lstm.Data{Values: values, Start: monday, Step: time.Hour, Season: 24}
 	m := train(t, quick(6), d)
 	whole := forecast(t, m, d)
-	tail := lstm.Data{Values: values[1200:], Start: monday.Add(1200 * time.Hour), Step: time.Hour}
+	from := len(values) - m.Lookback()
+	tail := lstm.Data{Values: values[from:], Start: monday.Add(time.Duration(from) * time.Hour), Step: time.Hour}
 	if q := forecast(t, m, tail); !slices.Equal(q.P50, whole.P50) || !slices.Equal(q.P10, whole.P10) {
 		t.Errorf("whole %v, tail %v", whole.P50, q.P50)
 	}
@@ -316,6 +317,34 @@ func TestModelsTrainAndForecastSideBySide(t *testing.T) {
 	}
 }
 
+// A model learns its newest slice at the end. Training that goes on must not judge
+// itself by steps that it has learnt already: it would find nothing to improve, and
+// its quantiles far too good.
+func TestTrainingOnNeverJudgesByWhatWasLearnt(t *testing.T) {
+	values := noisyDays(900, 24, 2)
+	d := lstm.Data{Values: values[:600], Start: monday, Step: time.Minute, Season: 24}
+	cfg := quick(5)
+	first, err := lstm.Train(context.Background(), cfg, d, nil, lstm.TrainOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := func(n int) lstm.Info {
+		d := d
+		d.Values = values[:n]
+		m, err := lstm.Train(context.Background(), cfg, d, first, lstm.TrainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Info()
+	}
+	if a, b := first.Info(), on(700); b.Epochs <= a.Epochs || b.Split.Before(a.Split) {
+		t.Errorf("with newer data it did not go on: epochs %d then %d", a.Epochs, b.Epochs)
+	}
+	if b := on(500); b.Epochs > cfg.Epochs {
+		t.Errorf("its validation slice was in the earlier training part, and it went on all the same: %d epochs", b.Epochs)
+	}
+}
+
 func TestForecastsOfAnythingAreSane(t *testing.T) {
 	train := lstm.Data{Values: noisyDays(300, 24, 8), Start: monday, Step: time.Minute, Season: 24}
 	for _, transform := range []lstm.Transform{lstm.TransformNone, lstm.TransformLog1p} {
@@ -338,6 +367,16 @@ func TestForecastsOfAnythingAreSane(t *testing.T) {
 			}
 			sane(rt, q, cfg)
 		})
+	}
+}
+
+// BenchmarkTrain is the demo's case: 700 points, a season of 96 and a horizon of 30.
+func BenchmarkTrain(b *testing.B) {
+	d := lstm.Data{Values: noisyDays(700, 96, 1), Start: monday, Step: time.Second, Season: 96}
+	for b.Loop() {
+		if _, err := lstm.Train(context.Background(), lstm.Config{Horizon: 30}, d, nil, lstm.TrainOptions{}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -198,11 +198,11 @@ func (t *trainer) start(prev *Model) error {
 		return err
 	}
 	t.firstLoss = t.bestLoss
-	if prev == nil || prev.d != t.d || !t.s.near(prev.s) {
-		return nil
+	if prev == nil || prev.d != t.d || !t.s.near(prev.s) || t.splitAt().Before(prev.info.Split) {
+		return nil // the last: prev has learnt from steps that are to judge it now
 	}
 	fresh, none := t.w.clone(), t.adam
-	t.w.copyFrom(prev.w)
+	t.w.copyFrom(prev.resume)
 	t.adam, t.epochs, t.startEpochs = prev.adam.clone(), prev.info.Epochs, prev.info.Epochs
 	t.adam.clip, t.adam.decay = t.cfg.ClipNorm, t.cfg.WeightDecay
 	if err := t.check(); err != nil {
@@ -214,6 +214,9 @@ func (t *trainer) start(prev *Model) error {
 	}
 	return nil
 }
+
+// splitAt is the start of the validation slice.
+func (t *trainer) splitAt() time.Time { return after(t.frame.clock.Start, t.split, t.s.Step) }
 
 // startQuantiles sets the output's bias to the quantiles of the baseline's error at
 // each step ahead, pooled with the steps around it.
@@ -311,7 +314,7 @@ func (t *trainer) run(ctx context.Context, opts TrainOptions) error {
 func (t *trainer) settle(ctx context.Context, opts TrainOptions, g *graph, batches int) error {
 	t.w.copyFrom(t.best)
 	calibrate(t.outputs(), t.targets, t.weights, t.d, t.stretch)
-	t.adam = t.bestAdam
+	t.adam = t.bestAdam.clone()
 	next := t.shuffled(append(slices.Clone(t.train), t.newest...))
 	steps := batches*(t.bestEpochs-t.startEpochs)/5 + 8
 	for i := range steps {
@@ -383,11 +386,11 @@ func (t *trainer) outputs() []float32 {
 func (t *trainer) model(data Data, points int) *Model {
 	info := Info{
 		Config: t.cfg, Season: t.s.Season, Step: t.s.Step,
-		From: data.Start, To: after(data.Start, len(data.Values), data.Step),
-		Points: points, Epochs: t.bestEpochs, Batches: t.adam.steps,
+		From: data.Start, To: after(data.Start, len(data.Values), data.Step), Split: t.splitAt(),
+		Points: points, Epochs: t.bestEpochs, Batches: t.bestAdam.steps,
 		Loss: t.bestLoss, Baseline: t.firstLoss, DataHash: hashData(data, t.frame.view.Mask), Weights: t.w.count(),
 	}
-	m := newModel(info, t.s, t.w, t.adam)
+	m := newModel(info, t.s, t.w, t.best, t.bestAdam)
 	if !t.cfg.Uncalibrated {
 		copy(m.stretch, t.stretch)
 	}
