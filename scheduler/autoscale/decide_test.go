@@ -145,6 +145,14 @@ func TestTheGateClosesOnADoubtfulForecast(t *testing.T) {
 	}
 }
 
+func TestSeasonalNaiveMayBeTrustedThoughItsSkillIsZero(t *testing.T) {
+	in := calmInput()
+	in.Forecast.Model, in.Forecast.Skill = models.ModelSNaive, 0
+	if d := Decide(stdioPool(), in); !d.Gate || d.Want != d.Predicted {
+		t.Errorf("gate %v (%s), want %d of %d", d.Gate, d.GateWhy, d.Want, d.Predicted)
+	}
+}
+
 func TestAPoolShrinksSlowlyAndOnlyWhenIdle(t *testing.T) {
 	p, in := stdioPool(), calmInput()
 	in.Forecast, in.Ready = nil, 15

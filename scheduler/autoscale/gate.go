@@ -35,7 +35,7 @@ func gate(p models.PoolSpec, in *models.DecisionInput) (open bool, why string) {
 		return false, "the series has drifted from what the forecast learned"
 	case f.Scored < minScored:
 		return false, fmt.Sprintf("%d of %d forecasts scored before it is trusted", f.Scored, minScored)
-	case f.Skill <= 0:
+	case f.Skill < 0, f.Skill == 0 && f.Model != models.ModelSNaive: // seasonal naive itself has skill 0 by definition
 		return false, fmt.Sprintf("the forecast is no better than seasonal naive lately (skill %.2f)", f.Skill)
 	case f.Coverage < minCoverage:
 		return false, fmt.Sprintf("only %.0f %% of what came fell within P10 to P90", 100*f.Coverage)
