@@ -119,6 +119,7 @@ type Core struct {
 	snapshotFrame uint64 // the frame that the restored snapshot ends before
 
 	now       int64
+	begun     bool
 	replaying bool
 	incoming  *models.TaskSpec // the document that a submitted record holds, while it is applied live
 	out       Output
@@ -256,6 +257,12 @@ type PoolCall struct {
 // Step takes in one thing that happened at a time, and moves on whatever can move.
 func (c *Core) Step(now time.Time, in Input) *Output {
 	c.now = now.UnixNano()
+	if !c.begun {
+		c.begun = true
+		for _, p := range c.poolList {
+			p.measure.since = c.now
+		}
+	}
 	o := &c.out
 	*o = Output{Records: o.Records[:0], Commands: o.Commands[:0], Events: o.Events[:0], Final: o.Final[:0], Decide: o.Decide[:0], Tasks: o.Tasks[:0]}
 	c.fire()

@@ -129,8 +129,8 @@ func (m *poolMeasure) coldP90(prior models.Duration) float64 {
 
 // arrivalRate is the recent rate in tasks/s.
 func (m *poolMeasure) arrivalRate(now int64) float64 {
-	span := min(float64(arrivalWindow), max(1, seconds(now-m.since)))
-	return float64(m.arrivals.over(now, arrivalWindow)) / span
+	n, span := m.arrivals.over(now, arrivalWindow)
+	return float64(n) / min(span, max(1, seconds(now-m.since)))
 }
 
 // rate counts events by the second over the last minute.
@@ -160,14 +160,14 @@ func (r *rate) move(second int64) {
 	r.second = second
 }
 
-// over is the number of events in the window of so many seconds that ends now.
-func (r *rate) over(now int64, window int64) int {
+// over is the number of events in the window that ends now and begins with a
+// whole second, and its length in seconds: up to one less than window.
+func (r *rate) over(now, window int64) (n int, span float64) {
 	r.move(now / 1e9)
-	n := 0
 	for s := r.second - window + 1; s <= r.second; s++ {
 		n += int(r.counts[s&63])
 	}
-	return n
+	return n, seconds(max(now-(r.second-window+1)*1e9, (window-1)*1e9))
 }
 
 // sampleRing keeps the newest samples.

@@ -178,7 +178,8 @@ func (c *Core) Stats(now time.Time) models.Stats {
 		s.Pools = append(s.Pools, count)
 	}
 	s.SubmitToStart, s.SubmitToDone = c.measure.start.quantiles(), c.measure.done.quantiles()
-	s.TasksPerS = float64(c.measure.finished.over(now.UnixNano(), rateWindow)) / rateWindow
+	n, span := c.measure.finished.over(now.UnixNano(), rateWindow)
+	s.TasksPerS = float64(n) / span
 	return s
 }
 
