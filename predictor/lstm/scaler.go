@@ -100,7 +100,7 @@ func scaleSteps(context, season int) int { return max(context, min(season, 4096)
 // moveSteps is the stretch that the level's move is taken from.
 func moveSteps(season int) int { return min(12, max(3, season/8)) }
 
-// lookback is how many steps before an origin a window reads at most.
+// lookback is how many steps up to an origin a window reads at most.
 func lookback(d dims, season int) int {
-	return max(scaleSteps(d.context, season), d.context) + features.Seasons*season + season
+	return max(scaleSteps(d.context, season), max(d.context, 32)+features.Seasons*season)
 }
