@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"strconv"
 	"strings"
@@ -28,14 +29,31 @@ type Usage struct {
 	Throttled     uint64       // of these, periods in which it was throttled
 }
 
-// Usage is the tightest limits of the process's cgroup and its parents. On
-// cgroup v1, or without cgroups, nothing is limited.
+// Usage is the tightest limits of the process's cgroup and its parents, of v2 and
+// of whatever controllers are mounted as v1. Without cgroups nothing is limited.
 func (r Reader) Usage() (Usage, error) {
-	dir, err := r.own()
-	if err != nil || dir == "" {
+	groups, err := r.own()
+	if err != nil {
 		return Usage{}, err
 	}
 	var u Usage
+	if dir, ok := groups[""]; ok {
+		if u, err = r.unified(dir); err != nil {
+			return Usage{}, err
+		}
+	}
+	for _, controller := range []string{"cpu", "memory"} {
+		if dir, ok := groups[controller]; ok {
+			if err := r.legacy(&u, controller, dir); err != nil {
+				return Usage{}, err
+			}
+		}
+	}
+	return u, nil
+}
+
+// unified is v2.
+func (r Reader) unified(dir string) (u Usage, err error) {
 	if n, ok, err := r.number(path.Join(dir, "memory.current")); err != nil {
 		return Usage{}, err
 	} else if ok {
@@ -48,24 +66,97 @@ func (r Reader) Usage() (Usage, error) {
 		if err := r.tighten(&u, at); err != nil {
 			return Usage{}, err
 		}
-		if at == "sys/fs/cgroup" || at == "." {
+		if at == mount || at == "." {
 			return u, nil
 		}
 	}
 }
 
-// own is the folder of the process's v2 cgroup, empty where there is none.
-func (r Reader) own() (string, error) {
+// mount is where cgroups are, below the root.
+const mount = "sys/fs/cgroup"
+
+// own is the folders of the process's cgroups: of v2 by the empty name, of v1 by
+// the controller's. In a container the path may be the host's, of which only the
+// mount itself is to be seen; walking up ends there.
+func (r Reader) own() (map[string]string, error) {
 	text, err := r.read("proc/self/cgroup")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return path.Join("sys/fs/cgroup", path.Clean("/"+group)), nil
+	groups := map[string]string{}
+	for line := range strings.Lines(string(text)) { // hierarchy:controllers:path
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		group := path.Clean("/" + fields[2])
+		if fields[0] == "0" && fields[1] == "" {
+			groups[""] = path.Join(mount, group)
+			continue
+		}
+		for _, controller := range strings.Split(fields[1], ",") {
+			groups[controller] = path.Join(mount, controller, group)
 		}
 	}
-	return "", nil
+	return groups, nil
+}
+
+// noLimit is what v1 says for none: the largest number of pages there can be.
+const noLimit = 1 << 62
+
+// legacy tightens the limits by a v1 controller. Its folder is found under the
+// controller's own name, which distributions link to a joint mount (cpu,cpuacct).
+func (r Reader) legacy(u *Usage, controller, dir string) error {
+	for at := dir; ; at = path.Dir(at) {
+		switch controller {
+		case "memory":
+			limit, ok, err := r.number(path.Join(at, "memory.limit_in_bytes"))
+			if err != nil {
+				return err
+			}
+			if ok && limit < noLimit && (u.Memory == 0 || models.Bytes(limit) < u.Memory) {
+				u.Memory = models.Bytes(limit)
+			}
+			used, ok, err := r.number(path.Join(at, "memory.usage_in_bytes"))
+			if err != nil {
+				return err
+			}
+			if ok && u.MemoryCurrent == 0 {
+				u.MemoryCurrent = models.Bytes(used)
+			}
+		case "cpu":
+			if err := r.legacyCPU(u, at); err != nil {
+				return err
+			}
+		}
+		if path.Dir(at) == mount || at == "." || at == mount {
+			return nil
+		}
+	}
+}
+
+func (r Reader) legacyCPU(u *Usage, dir string) error {
+	quota, err := r.read(path.Join(dir, "cpu.cfs_quota_us"))
+	if err != nil {
+		return err
+	}
+	period, err := r.read(path.Join(dir, "cpu.cfs_period_us"))
+	if err != nil {
+		return err
+	}
+	if text := strings.TrimSpace(string(quota)); text != "" && text != "-1" {
+		cpus, err := parseCPUMax(text + " " + string(period))
+		if err != nil {
+			return fmt.Errorf("%s/cpu.cfs_quota_us: %w", dir, err)
+		}
+		if cpus > 0 && (u.CPUs == 0 || cpus < u.CPUs) {
+			u.CPUs = cpus
+		}
+	}
+	if u.Periods == 0 {
+		u.Periods, u.Throttled, err = r.throttling(dir)
+	}
+	return err
 }
 
 // tighten lowers the limits to those of one folder.
@@ -104,7 +195,7 @@ func parseCPUMax(text string) (cpus float64, err error) {
 		}
 	}
 	quota, err := strconv.ParseFloat(fields[0], 64)
-	if err != nil || !(quota > 0) {
+	if err != nil || !(quota > 0) || math.IsInf(quota/period, 0) {
 		return 0, fmt.Errorf("quota %q is not a number", fields[0])
 	}
 	return quota / period, nil
