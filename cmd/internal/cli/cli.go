@@ -150,7 +150,7 @@ func (a *program) add(group string, commands ...*cobra.Command) {
 func screenFlags(f *pflag.FlagSet, o *ScreenOptions) {
 	f.BoolVar(&o.ReadOnly, "read-only", false, "a screen that changes nothing")
 	f.BoolVar(&o.ASCII, "ascii", false, "a screen of plain ASCII characters")
-	f.StringVar(&o.Theme, "theme", "", "`NAME` of the screen's colours")
+	f.StringVar(&o.Theme, "theme", "", "`NAME` of the screen's colours: dark, light, mono or safe")
 }
 
 // config is the configuration as a client needs it: only the global flags count,

@@ -1,0 +1,232 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"loadstar/models"
+	"loadstar/predictor"
+	"loadstar/predictor/export"
+	"loadstar/scheduler"
+	"loadstar/scheduler/agent"
+	"loadstar/scheduler/api"
+	"loadstar/scheduler/autoscale"
+	"loadstar/scheduler/worker"
+)
+
+func (d *Daemon) openWork() (err error) {
+	if d.logs, err = worker.NewLogStore(worker.LogConfig{
+		Dir: filepath.Join(d.cfg.StateDir, "logs"), Logger: d.log,
+		MaxBytesPerAttempt: int64(d.cfg.TaskLogMaxBytes), MaxTotalBytes: int64(d.cfg.TaskLogsMaxBytes),
+	}); err != nil {
+		return err
+	}
+	pools, err := Pools(d.cfg)
+	if err != nil {
+		return err
+	}
+	slots := 0
+	for _, p := range pools {
+		slots += p.Max
+	}
+	if d.agent, err = agent.New(agent.Config{
+		ID: d.cfg.AgentID, Capabilities: d.cfg.Capabilities, Slots: slots, Logs: d.logs,
+		Load: d.load, Logger: d.log, KillGrace: d.cfg.KillGrace.Std(),
+	}); err != nil {
+		return err
+	}
+	d.scheduler, err = scheduler.New(scheduler.Config{
+		Journal: d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
+		Core:  scheduler.CoreConfig{ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std()},
+		Sizer: autoscale.Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
+	})
+	return err
+}
+
+// forecasts is the predictor as the scheduler looks at it.
+type forecasts struct {
+	*predictor.Service
+	workersIdle bool
+}
+
+// HostCPU is not told for workers that take none.
+func (f forecasts) HostCPU(lead time.Duration) (share float64, ok bool) {
+	if f.workersIdle {
+		return 0, false
+	}
+	return f.Service.HostCPU(lead)
+}
+
+// load is the host's present use for the agent's load score, each 0 to 1.
+func (d *Daemon) load() (cpu, memory, io float64) {
+	h, ok := d.collector.Host()
+	if !ok {
+		return 0, 0, 0
+	}
+	if h.MemoryTotal > 0 {
+		memory = float64(h.MemoryUsed) / float64(h.MemoryTotal)
+	}
+	return h.CPU / 100, memory, 0
+}
+
+// metrics is what the API serves of the host: the collector's view and the history.
+type metrics struct{ d *Daemon }
+
+func (m metrics) Host() (models.HostStatus, bool) { return m.d.collector.Host() }
+func (m metrics) Series() []models.SeriesInfo     { return m.d.history.Series() }
+func (m metrics) Range(series string, step time.Duration, from, to time.Time) ([]models.Point, error) {
+	return m.d.history.Range(series, step, from, to)
+}
+
+func (m metrics) Import(series string, step time.Duration, points []models.Point) error {
+	return m.d.history.Import(series, step, points)
+}
+
+func (d *Daemon) openAPI() (err error) {
+	if d.api, err = api.New(api.Config{
+		Tasks: d.scheduler, Logs: d.logs, Metrics: metrics{d}, Forecasts: d.predictor, Info: d.info,
+		Ready: d.ready, ForecastCSV: export.WriteCSV, Token: d.cfg.Token, Version: d.opts.Version, Logger: d.log,
+	}); err != nil {
+		return err
+	}
+	unix, err := api.ListenUnix(d.cfg.SocketPath())
+	if err != nil {
+		return err
+	}
+	d.listeners = append(d.listeners, unix)
+	if d.cfg.Listen == "" {
+		return nil
+	}
+	tcp, err := net.Listen("tcp", d.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if d.cfg.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(d.cfg.TLSCert, d.cfg.TLSKey)
+		if err != nil {
+			_ = tcp.Close()
+			return fmt.Errorf("tls_cert, tls_key: %w", err)
+		}
+		tcp = tls.NewListener(tcp, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	}
+	d.listeners = append(d.listeners, tcp)
+	return nil
+}
+
+func (d *Daemon) info() models.DaemonInfo {
+	hostname, _ := os.Hostname() //nolint:errcheck // an empty name is shown as such
+	cpu, rss := d.self.read(time.Now())
+	return models.DaemonInfo{
+		Version: d.opts.Version, PID: os.Getpid(), Hostname: hostname, StateDir: d.cfg.StateDir,
+		StartedAt: d.started, CPU: cpu, RSS: rss,
+	}
+}
+
+func (d *Daemon) ready() bool {
+	select {
+	case <-d.scheduler.Ready():
+		return true
+	default:
+		return false
+	}
+}
+
+// Ready is closed once the journal has been replayed and the API serves all of it.
+func (d *Daemon) Ready() <-chan struct{} { return d.scheduler.Ready() }
+
+// Run serves until ctx ends, then drains and stops, the last part started first.
+// It may be called once, and closes what Open opened.
+func (d *Daemon) Run(ctx context.Context) error {
+	defer d.close()
+	// Each layer has a context of its own, so that they can be ended in order.
+	base := context.WithoutCancel(ctx)
+	front, stopFront := context.WithCancel(base) // the API
+	core, stopCore := context.WithCancel(base)   // scheduler, collector, predictor
+	hands, stopHands := context.WithCancel(base) // the agent and its processes
+	defer stopFront()
+	defer stopCore()
+	defer stopHands()
+
+	failed := make(chan error, 3)
+	layer := func(ctx context.Context, stop context.CancelFunc, parts ...func(context.Context) error) <-chan struct{} {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, run := range parts {
+			group.Go(func() error { return run(ctx) })
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			err := group.Wait()
+			if err != nil && !errors.Is(err, context.Canceled) {
+				failed <- err
+			}
+			stop()
+		}()
+		return done
+	}
+	handsDone := layer(hands, stopHands, d.agent.Run)
+	coreDone := layer(core, stopCore, d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run)
+	var serve []func(context.Context) error
+	for _, l := range d.listeners {
+		handler := d.api.Handler()
+		serve = append(serve, func(ctx context.Context) error { return api.Serve(ctx, l, handler) })
+	}
+	frontDone := layer(front, stopFront, serve...)
+	d.log.Info("serving", "socket", d.cfg.SocketPath(), "listen", d.cfg.Listen, "version", d.opts.Version)
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		d.log.Info("draining", "for", d.cfg.Drain)
+		drain, cancel := context.WithTimeout(base, d.cfg.Drain.Std())
+		if err := d.scheduler.Drain(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			d.log.Warn("the drain was cut short", "err", err)
+		}
+		cancel()
+	case cause = <-failed:
+	}
+	stopFront()
+	<-frontDone
+	stopCore()
+	<-coreDone
+	stopHands()
+	<-handsDone
+	select {
+	case err := <-failed:
+		cause = errors.Join(cause, err)
+	default:
+	}
+	d.log.Info("stopped")
+	return cause
+}
+
+// close releases what Open took, in the opposite order; it may be called twice.
+func (d *Daemon) close() {
+	for _, l := range d.listeners {
+		_ = l.Close()
+	}
+	closers := []func() error{}
+	if d.history != nil {
+		closers = append(closers, d.history.Close)
+	}
+	if d.journal != nil {
+		closers = append(closers, d.journal.Close)
+	}
+	if d.lock != nil {
+		closers = append(closers, d.lock.Release)
+	}
+	for _, c := range closers {
+		if err := c(); err != nil {
+			d.log.Warn("while stopping", "err", err)
+		}
+	}
+	d.listeners, d.history, d.journal, d.lock = nil, nil, nil, nil
+}

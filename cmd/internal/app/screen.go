@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/term"
+
+	"loadstar/cmd/internal/config"
+	"loadstar/scheduler/client"
+	"loadstar/tui"
+)
+
+// ScreenOptions say how the screen looks; see tui.Config.
+type ScreenOptions struct {
+	NoColor  bool
+	ASCII    bool
+	Theme    string
+	ReadOnly bool
+	Banner   func() string
+	In       io.Reader
+	Out      io.Writer
+}
+
+// ErrNoTerminal says that the screen has nowhere to be shown.
+var ErrNoTerminal = errors.New("no terminal to show the screen on; without one use `loadstar daemon`, and submit, ls, logs, stats, forecast, pool explain to look (`loadstar help` lists all)")
+
+// HasTerminal reports whether both ends are a terminal.
+func (o ScreenOptions) HasTerminal() bool {
+	in, okIn := o.In.(*os.File)
+	out, okOut := o.Out.(*os.File)
+	return okIn && okOut && term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(out.Fd()))
+}
+
+// RunScreen attaches the screen to the daemon of the configuration, or, where the
+// state folder has none, starts one inside that ends with the screen.
+func RunScreen(ctx context.Context, cfg config.Config, version string, o ScreenOptions) error {
+	if !o.HasTerminal() {
+		return ErrNoTerminal
+	}
+	c, err := client.New(client.Config{Socket: cfg.SocketPath()})
+	if cfg.URL != "" {
+		c, err = client.New(client.Config{URL: cfg.URL, Token: cfg.Token})
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Info(ctx)
+	if !errors.Is(err, client.ErrNoDaemon) || cfg.URL != "" {
+		if err != nil {
+			return err
+		}
+		return showScreen(ctx, o, c)
+	}
+	logger, closeLog, err := fileLogger(cfg)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	return withDaemon(ctx, cfg, Options{Version: version, Logger: logger}, func(ctx context.Context, c *client.Client) error {
+		return showScreen(ctx, o, c)
+	})
+}
+
+// fileLogger keeps the diagnostics of a daemon inside the screen off the screen.
+func fileLogger(cfg config.Config) (*slog.Logger, func(), error) {
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(cfg.StateDir, "daemon.log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return NewLogger(cfg, f, false), func() { _ = f.Close() }, nil
+}
+
+func showScreen(ctx context.Context, o ScreenOptions, source tui.Source) error {
+	return tui.Run(ctx, tui.Config{
+		Source: source, NoColor: o.NoColor, ASCII: o.ASCII, Theme: o.Theme, ReadOnly: o.ReadOnly, Banner: o.Banner,
+	}, o.In, o.Out)
+}
+
+// RunDaemon is `loadstar daemon`.
+func RunDaemon(ctx context.Context, cfg config.Config, version string, stderr io.Writer, color bool) error {
+	d, err := Open(ctx, cfg, Options{Version: version, Logger: NewLogger(cfg, stderr, color)})
+	if err != nil {
+		return err
+	}
+	return d.Run(ctx)
+}
