@@ -14,8 +14,11 @@ import (
 	"loadstar/models"
 )
 
-// MaxRows bounds a file; a longer one is refused.
-const MaxRows = 20_000_000
+// What bounds a file, and so the memory: larger ones are refused.
+const (
+	MaxRows     = 10_000_000
+	maxRowBytes = 1 << 20
+)
 
 // Table is a series read from a file, on a regular grid.
 type Table struct {
@@ -39,7 +42,7 @@ func ReadCSV(r io.Reader, name string) (Table, error) {
 	rows := newRows(r, name)
 	var points []models.Point
 	var t Table
-	err := rows.each([]string{"timestamp", "value"}, func(line int, cells []string) error {
+	err := rows.each([]string{"timestamp", "value"}, nil, func(line int, cells []string) error {
 		at, err := parseTime(cells[0])
 		if err != nil {
 			return rows.fail(line, "timestamp", err.Error())
@@ -76,8 +79,9 @@ func ReadCSV(r io.Reader, name string) (Table, error) {
 // modalStep is the most frequent distance between neighbours, seconds; of equally
 // frequent ones the smallest.
 func modalStep(points []models.Point) float64 {
+	const enough = 1 << 20 // distances are enough to know, and bound the memory
 	count := map[time.Duration]int{}
-	for i := 1; i < len(points); i++ {
+	for i := 1; i < min(len(points), enough); i++ {
 		if d := points[i].At.Sub(points[i-1].At); d > 0 {
 			count[d]++
 		}
@@ -165,41 +169,73 @@ func parseValue(text string) (float64, error) {
 
 // rows reads a CSV file line by line.
 type rows struct {
-	csv  *csv.Reader
-	name string
+	csv   *csv.Reader
+	bound *boundedReader
+	name  string
 }
 
 func newRows(r io.Reader, name string) *rows {
-	c := csv.NewReader(r)
+	bound := &boundedReader{r: r}
+	c := csv.NewReader(bound)
 	c.ReuseRecord = true
 	c.FieldsPerRecord = -1
 	c.TrimLeadingSpace = true
 	c.Comment = '#'
-	return &rows{csv: c, name: name}
+	return &rows{csv: c, bound: bound, name: name}
+}
+
+// boundedReader refuses a row (a quote that is never closed, say) before it fills
+// the memory.
+type boundedReader struct {
+	r     io.Reader
+	since int // bytes read since the row before
+}
+
+var errLongRow = fmt.Errorf("a row has more than %d bytes", maxRowBytes)
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.since > maxRowBytes {
+		return 0, errLongRow
+	}
+	n, err := b.r.Read(p)
+	b.since += n
+	return n, err
 }
 
 func (r *rows) fail(line int, field, problem string) error {
 	return &models.FieldError{Source: r.name, Line: line, Field: field, Problem: problem}
 }
 
-// each calls row for every row but a header, whose first cell is not a number or time.
-func (r *rows) each(columns []string, row func(line int, cells []string) error) error {
+// each calls row for every row but a header, whose first cell is not a number or
+// time; header is called for that, where it is not nil. columns are those that
+// every row has to have.
+func (r *rows) each(columns []string, header func(cells []string) error, row func(line int, cells []string) error) error {
+	line := 0
 	for n := 0; ; n++ {
+		r.bound.since = 0
 		cells, err := r.csv.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		var syntax *csv.ParseError
+		if errors.Is(err, errLongRow) {
+			return r.fail(line+1, "", err.Error())
+		}
 		if errors.As(err, &syntax) {
 			return r.fail(syntax.Line, "", "not CSV: "+syntax.Err.Error())
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", r.name, err)
 		}
-		line, _ := r.csv.FieldPos(0)
+		line, _ = r.csv.FieldPos(0)
 		if n == 0 {
 			cells[0] = strings.TrimPrefix(cells[0], "\ufeff")
 			if strings.EqualFold(cells[0], columns[0]) || isHeader(cells) {
+				if header != nil {
+					if err := header(cells); err != nil {
+						return err
+					}
+				}
 				continue
 			}
 		}
