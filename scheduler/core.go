@@ -119,7 +119,7 @@ type Core struct {
 	snapshotFrame uint64 // the frame that the restored snapshot ends before
 
 	now       int64
-	begun     bool
+	begun     int64 // when the first step was
 	replaying bool
 	incoming  *models.TaskSpec // the document that a submitted record holds, while it is applied live
 	out       Output
@@ -257,8 +257,8 @@ type PoolCall struct {
 // Step takes in one thing that happened at a time, and moves on whatever can move.
 func (c *Core) Step(now time.Time, in Input) *Output {
 	c.now = now.UnixNano()
-	if !c.begun {
-		c.begun = true
+	if c.begun == 0 {
+		c.begun = c.now
 		for _, p := range c.poolList {
 			p.measure.since = c.now
 		}

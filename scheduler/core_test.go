@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -299,7 +300,7 @@ func TestAListingIsPagedAndItsCursorHolds(t *testing.T) {
 	b := onBench(t, oneSlot)
 	for i := range 25 {
 		b.submit(fmt.Sprintf("t%02d", i), func(s *models.TaskSpec) {
-			s.Labels = map[string]string{"odd": fmt.Sprint(i%2 == 1)}
+			s.Labels = map[string]string{"odd": strconv.FormatBool(i%2 == 1)}
 			s.Description = fmt.Sprintf("Number %d", i)
 		})
 	}
