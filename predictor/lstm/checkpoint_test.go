@@ -18,12 +18,17 @@ import (
 // smallModel trains in a moment.
 func smallModel(t testing.TB, prev *Model) (*Model, Data) {
 	t.Helper()
+	return smallModelOn(t, detectKernels(), prev)
+}
+
+func smallModelOn(t testing.TB, k *kernels, prev *Model) (*Model, Data) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(5, 6))
 	data := Data{Start: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC), Step: time.Minute, Season: 12}
 	for i := range 120 {
 		data.Values = append(data.Values, 10+5*math.Sin(2*math.Pi*float64(i)/12)+rng.NormFloat64())
 	}
-	m, err := Train(context.Background(), Config{Context: 8, Horizon: 4, Hidden: 8, Epochs: 4, Seed: 3}, data, prev, TrainOptions{})
+	m, err := trainWith(context.Background(), k, Config{Context: 8, Horizon: 4, Hidden: 8, Epochs: 4, Seed: 3}, data, prev, TrainOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +50,21 @@ func TestEqualSeedsGiveEqualModels(t *testing.T) {
 	if d := cmp.Diff(mustForecast(t, a, data), mustForecast(t, b, data)); d != "" {
 		t.Error(d)
 	}
+}
+
+func TestTrainingComesToTheSameOnEveryKernel(t *testing.T) {
+	want, data := smallModelOn(t, portable(), nil)
+	q := mustForecast(t, want, data)
+	everyKernel(t, func(t *testing.T, k *kernels) {
+		m, _ := smallModelOn(t, k, nil)
+		for h, v := range mustForecast(t, m, data).All {
+			for i := range v {
+				if math.Abs(v[i]-q.All[h][i]) > 0.02 { // of values from 5 to 15: rounding differs, and grows as it trains
+					t.Errorf("step %d, level %d: %v, portable %v", h+1, i, v[i], q.All[h][i])
+				}
+			}
+		}
+	})
 }
 
 func TestASavedModelForecastsAndResumesAsTheOriginal(t *testing.T) {

@@ -102,7 +102,7 @@ func (o *lossGradOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: the incoming gradient is a %T", o.name, vs[1].Data())
 	}
-	draw := make([]float32, len(o.of.draw))
+	draw := o.result(len(o.of.draw))
 	for i, v := range o.of.draw {
 		draw[i] = outer * v
 	}

@@ -17,6 +17,17 @@ type opBase struct {
 	arity int
 	kind  hm.Type
 	shape tensor.Shape
+	out   []float32 // the memory of the result, used again by the next run
+}
+
+// result is zeroed memory for the result. It may be used again: within a run
+// gorgonia overwrites a value only when no later instruction reads it.
+func (o *opBase) result(size int) []float32 {
+	if len(o.out) != size {
+		o.out = make([]float32, size)
+	}
+	clear(o.out)
+	return o.out
 }
 
 func (o *opBase) Arity() int           { return o.arity }
@@ -118,7 +129,7 @@ func (o *layerOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 		return nil, err
 	}
 	last := runLSTM(o.k, o.d, o.batch, in[0], in[1], o.tape)
-	return denseOf(append([]float32(nil), last...), o.batch, o.d.hidden), nil
+	return denseOf(last, o.batch, o.d.hidden), nil
 }
 
 // DiffWRT says that the weights are what it is differentiable by.
@@ -151,7 +162,7 @@ func (o *layerGradOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	if err != nil {
 		return nil, err
 	}
-	dcell := make([]float32, shape[0]*shape[1])
+	dcell := o.result(shape[0] * shape[1])
 	backLSTM(o.of.k, d, batch, in[0], in[1], in[3], o.of.tape, dcell)
 	return denseOf(dcell, shape[0], shape[1]), nil
 }
@@ -160,16 +171,16 @@ func (o *layerGradOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 // biased: (a: rows × in, w: in(+1) × out) -> rows × out.
 type affineOp struct {
 	opBase
-	k             *kernels
-	rows, in, out int
-	biased        bool
-	byInput       bool // differentiable by a as well
+	k              *kernels
+	rows, in, cols int
+	biased         bool
+	byInput        bool // differentiable by a as well
 }
 
 func newAffineOp(k *kernels, name string, rows, in, out int, biased, byInput bool) *affineOp {
 	return &affineOp{
 		opBase: opBase{name: "lstm.affine." + name, arity: 2, kind: matrices(2, matrix()), shape: tensor.Shape{rows, out}},
-		k:      k, rows: rows, in: in, out: out, biased: biased, byInput: byInput,
+		k:      k, rows: rows, in: in, cols: out, biased: biased, byInput: byInput,
 	}
 }
 
@@ -183,18 +194,18 @@ func (o *affineOp) weightRows() int {
 // Do multiplies.
 func (o *affineOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	defer o.guard(&err)
-	in, err := o.inputs(vs, o.rows*o.in, o.weightRows()*o.out)
+	in, err := o.inputs(vs, o.rows*o.in, o.weightRows()*o.cols)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]float32, o.rows*o.out)
+	out := o.result(o.rows * o.cols)
 	if o.biased {
 		for r := range o.rows {
-			copy(out[r*o.out:(r+1)*o.out], in[1][o.in*o.out:])
+			copy(out[r*o.cols:(r+1)*o.cols], in[1][o.in*o.cols:])
 		}
 	}
-	o.k.gemm(o.rows, o.out, o.in, in[0], o.in, 1, in[1], o.out, out, o.out)
-	return denseOf(out, o.rows, o.out), nil
+	o.k.gemm(o.rows, o.cols, o.in, in[0], o.in, 1, in[1], o.cols, out, o.cols)
+	return denseOf(out, o.rows, o.cols), nil
 }
 
 // DiffWRT says what it is differentiable by.
@@ -203,7 +214,7 @@ func (o *affineOp) DiffWRT(int) []bool { return []bool{o.byInput, true} }
 // SymDiff adds one operation for each gradient that is wanted.
 func (o *affineOp) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	back := &affineGradOp{
-		opBase: opBase{name: o.name + ".dw", arity: 2, kind: matrices(2, matrix()), shape: tensor.Shape{o.weightRows(), o.out}},
+		opBase: opBase{name: o.name + ".dw", arity: 2, kind: matrices(2, matrix()), shape: tensor.Shape{o.weightRows(), o.cols}},
 		of:     o,
 	}
 	dw, err := gorgonia.ApplyOp(back, in[0], grad)
@@ -228,16 +239,16 @@ type affineGradOp struct {
 func (o *affineGradOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	defer o.guard(&err)
 	f := o.of
-	in, err := o.inputs(vs, f.rows*f.in, f.rows*f.out)
+	in, err := o.inputs(vs, f.rows*f.in, f.rows*f.cols)
 	if err != nil {
 		return nil, err
 	}
-	dw := make([]float32, f.weightRows()*f.out)
-	f.k.gemm(f.in, f.out, f.rows, in[0], 1, f.in, in[1], f.out, dw, f.out)
+	dw := o.result(f.weightRows() * f.cols)
+	f.k.gemm(f.in, f.cols, f.rows, in[0], 1, f.in, in[1], f.cols, dw, f.cols)
 	if f.biased {
-		f.k.gemm(1, f.out, f.rows, []float32{1}, 0, 0, in[1], f.out, dw[f.in*f.out:], f.out)
+		f.k.gemm(1, f.cols, f.rows, []float32{1}, 0, 0, in[1], f.cols, dw[f.in*f.cols:], f.cols)
 	}
-	return denseOf(dw, f.weightRows(), f.out), nil
+	return denseOf(dw, f.weightRows(), f.cols), nil
 }
 
 // affineGradInputOp is (w, dout) -> da.
@@ -250,17 +261,17 @@ type affineGradInputOp struct {
 func (o *affineGradInputOp) Do(vs ...gorgonia.Value) (_ gorgonia.Value, err error) {
 	defer o.guard(&err)
 	f := o.of
-	in, err := o.inputs(vs, f.weightRows()*f.out, f.rows*f.out)
+	in, err := o.inputs(vs, f.weightRows()*f.cols, f.rows*f.cols)
 	if err != nil {
 		return nil, err
 	}
-	turned := make([]float32, f.out*f.in)
+	turned := make([]float32, f.cols*f.in)
 	for i := range f.in {
-		for j := range f.out {
-			turned[j*f.in+i] = in[0][i*f.out+j]
+		for j := range f.cols {
+			turned[j*f.in+i] = in[0][i*f.cols+j]
 		}
 	}
-	da := make([]float32, f.rows*f.in)
-	f.k.gemm(f.rows, f.in, f.out, in[1], f.out, 1, turned, f.in, da, f.in)
+	da := o.result(f.rows * f.in)
+	f.k.gemm(f.rows, f.in, f.cols, in[1], f.cols, 1, turned, f.in, da, f.in)
 	return denseOf(da, f.rows, f.in), nil
 }

@@ -25,6 +25,10 @@ const (
 // ctx.Err() soon after ctx ends, ErrTooShort below MinPoints observed values, and
 // ErrNotFinite when a value, the loss or a gradient was.
 func Train(ctx context.Context, cfg Config, data Data, prev *Model, opts TrainOptions) (*Model, error) {
+	return trainWith(ctx, detectKernels(), cfg, data, prev, opts)
+}
+
+func trainWith(ctx context.Context, k *kernels, cfg Config, data Data, prev *Model, opts TrainOptions) (*Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -40,7 +44,7 @@ func Train(ctx context.Context, cfg Config, data Data, prev *Model, opts TrainOp
 	if data.Season > len(data.Values)/2 {
 		data.Season = 0 // a season must be seen twice to be learnt from
 	}
-	t, err := newTrainer(cfg, data, mask, prev)
+	t, err := newTrainer(k, cfg, data, mask, prev)
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +88,10 @@ type trainer struct {
 	stretch    [][2]float32 // calibration, see Model
 }
 
-func newTrainer(cfg Config, data Data, mask []bool, prev *Model) (*trainer, error) {
+func newTrainer(k *kernels, cfg Config, data Data, mask []bool, prev *Model) (*trainer, error) {
 	n := len(data.Values)
 	slice := max(int(math.Round(float64(n)*cfg.Validation)), min(cfg.Horizon, n/5), 1)
-	t := &trainer{cfg: cfg, d: newDims(cfg), k: detectKernels(), split: n - slice, stretch: make([][2]float32, cfg.Horizon), rng: rand.New(rand.NewPCG(cfg.Seed, 0x6c6f616473746172))}
+	t := &trainer{cfg: cfg, d: newDims(cfg), k: k, split: n - slice, stretch: make([][2]float32, cfg.Horizon), rng: rand.New(rand.NewPCG(cfg.Seed, 0x6c6f616473746172))}
 	known := data
 	known.Values = data.Values[:t.split]
 	var err error
