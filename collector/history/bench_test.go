@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -86,11 +87,32 @@ func BenchmarkFullRings(b *testing.B) {
 			}
 		}
 	}
-	points = nil
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	for b.Loop() { // only the figure counts
 	}
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/40, "B/series")
 	runtime.KeepAlive(s)
+}
+
+// BenchmarkReplay is the start over a day of 40 series at 1 s: what a daemon reads at most.
+func BenchmarkReplay(b *testing.B) {
+	logs := memLogs{}
+	s := open(b, history.Config{Logs: logs.open})
+	random := rand.New(rand.NewPCG(5, 6))
+	samples := tick(40)
+	for i := range 24 * 3600 {
+		for k := range samples {
+			samples[k].Value = random.Float64()
+		}
+		s.Append(second(i), samples)
+		if i%60 == 59 {
+			if err := s.Flush(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for b.Loop() {
+		open(b, history.Config{Logs: logs.open})
+	}
 }

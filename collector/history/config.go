@@ -63,7 +63,7 @@ type Config struct {
 	// for 40 series). Default: none, nothing outlives the process.
 	Store Log
 	// Logs opens a log for each tier, named "history-1s", "history-10s" and so on,
-	// which may forget what is older than age: 40 series come to about 12 MB in
+	// which may forget what is older than age: 40 series come to less than 30 MB in
 	// all, however long they run. Preferred to Store; default: none.
 	Logs func(ctx context.Context, name string, age time.Duration) (Log, error)
 	// FlushEvery is how often Run writes what is new, and what a crash may lose.

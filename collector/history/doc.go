@@ -30,6 +30,14 @@
 // New values of the finest tier are written once in FlushEvery and at Close;
 // those of a coarser tier every 60 of its steps, since until then they can be
 // made again from the tier below. A kill -9 therefore loses at most the last
-// FlushEvery (one minute) of samples, in every tier. A damaged frame is left
-// out and counted. The format stands in frame.go.
+// FlushEvery (one minute) of samples, in every tier, if the next start is within a
+// day; after longer, what was not written yet (10 minutes of the 10 s tier, an hour
+// of the minutes) may be missing too. A damaged frame is left out and counted. The
+// format stands in frame.go.
+//
+// # What it costs
+//
+// A second of 40 series takes some 6 µs (go test -bench Append), a whole tick of the
+// collector 0.3 ms of CPU time, 0.03 % of a core at 1 Hz (go test -bench Tick ./collector).
+// On disk a sample takes 4.8 bytes, all tiers together.
 package history

@@ -11,6 +11,10 @@ import (
 // they can be made again from the tier below, whose reach is far longer.
 const lazySteps = 60
 
+// minAge is how long any tier's frames are kept: so long after a kill the coarser
+// tiers can still be made from the finer.
+const minAge = 24 * time.Hour
+
 // closeTimeout bounds the last write.
 const closeTimeout = 10 * time.Second
 
@@ -22,7 +26,7 @@ func (s *Store) openLogs(ctx context.Context) error {
 			continue
 		}
 		var err error
-		if s.logs[i], err = s.cfg.Logs(ctx, "history-"+stepName(t.Step), t.Reach()+t.Reach()/8); err != nil {
+		if s.logs[i], err = s.cfg.Logs(ctx, "history-"+stepName(t.Step), max(t.Reach()+t.Reach()/8, minAge)); err != nil {
 			return fmt.Errorf("history: open the log of the %s tier: %w", t.Step, err)
 		}
 	}

@@ -127,16 +127,16 @@ func (t *Table) snap(points []models.Point) {
 
 // String tells what was done to the file, for a person.
 func (t *Table) String() string {
-	s := fmt.Sprintf("%d rows, one every %s", t.Rows, t.Step())
+	parts := []string{fmt.Sprintf("%d rows, one every %s", t.Rows, t.Step())}
 	for _, part := range []struct {
 		n    int
 		what string
 	}{{t.Missing, "steps missing"}, {t.OffGrid, "stamps moved to the grid"}, {t.Duplicates, "duplicates"}, {t.Unordered, "out of order"}} {
 		if part.n > 0 {
-			s += fmt.Sprintf(", %d %s", part.n, part.what)
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
 		}
 	}
-	return s
+	return strings.Join(parts, ", ")
 }
 
 func parseTime(text string) (time.Time, error) {
