@@ -380,3 +380,35 @@ func TestWhatIsMeasuredIsWhatHappened(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+func TestAWorkerGivesWayToOneThatCanTakeWhatWaits(t *testing.T) {
+	b := onBench(t, models.PoolSpec{Name: "gpu", Kind: models.KindStdio, Command: []string{"w"}, Min: 1, Max: 1})
+	b.do(Input{Tick: true})
+	first := b.out[0].StartWorker.Worker
+	b.do(Input{Report: &Report{Agent: "a", WorkerReady: &WorkerReady{Worker: first}}})
+	b.do(Input{Join: &models.Agent{ID: "b", State: "ready"}})
+	b.submit("x", func(s *models.TaskSpec) { s.Pool, s.Run, s.Description, s.AssignedTo = "gpu", nil, "d", "b" })
+	if len(b.out) != 3 || b.out[1].StopWorker == nil || b.out[1].StopWorker.Worker != first || b.out[2].StartWorker == nil {
+		t.Fatalf("%+v", b.out)
+	}
+	b.do(Input{Report: &Report{Agent: "a", WorkerGone: &WorkerGone{Worker: first}}})
+	b.do(Input{Report: &Report{Agent: "b", WorkerReady: &WorkerReady{Worker: b.out[2].StartWorker.Worker}}})
+	if len(b.runs) != 1 || b.task("x").Agent != "b" {
+		t.Errorf("%+v", b.task("x"))
+	}
+}
+
+func TestNoMoreRunsThanTheHostHasRoomFor(t *testing.T) {
+	b := onBench(t, models.PoolSpec{Name: "default", Kind: models.KindExec, Max: 3})
+	b.do(Input{Decision: &models.Decision{Pool: "default", Want: 1, Applied: true, Caps: []models.Cap{{Name: "headroom_memory", Before: 3, After: 1}}}})
+	for i := range 4 {
+		b.submit(fmt.Sprint("t", i))
+	}
+	if len(b.runs) != 1 {
+		t.Errorf("%d run where there is room for one", len(b.runs))
+	}
+	b.do(Input{Decision: &models.Decision{Pool: "default", Want: 3, Applied: true}})
+	if len(b.runs) != 3 {
+		t.Errorf("%d run where there is room for three", len(b.runs))
+	}
+}
