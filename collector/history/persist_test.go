@@ -9,11 +9,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"loadstar/collector/history"
 	"loadstar/models"
@@ -21,8 +23,9 @@ import (
 
 // memLog is a log in memory that can be told to fail.
 type memLog struct {
-	frames [][]byte
-	fail   error
+	frames   [][]byte
+	appended atomic.Int32
+	fail     error
 }
 
 func (l *memLog) Append(_ context.Context, frame []byte) error {
@@ -30,6 +33,7 @@ func (l *memLog) Append(_ context.Context, frame []byte) error {
 		return l.fail
 	}
 	l.frames = append(l.frames, slices.Clone(frame))
+	l.appended.Add(1)
 	return nil
 }
 
@@ -268,17 +272,53 @@ func TestRunFlushesOnceAMinuteAndEndsWithItsContext(t *testing.T) {
 		feed(s, "a", 0, 1)
 		time.Sleep(59 * time.Second)
 		synctest.Wait()
-		if len(log.frames) != 0 {
+		if log.appended.Load() != 0 {
 			t.Error("written before a minute was over")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if len(log.frames) != 1 {
-			t.Errorf("%d frames after a minute", len(log.frames))
+		if n := log.appended.Load(); n != 1 {
+			t.Errorf("%d frames after a minute", n)
 		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func TestReadersAndTheWriterMayMeet(t *testing.T) {
+	s := open(t, history.Config{Store: &memLog{}})
+	var group errgroup.Group
+	group.Go(func() error {
+		for i := range 2000 {
+			feed(s, "a", i, float64(i))
+		}
+		return nil
+	})
+	group.Go(func() error {
+		for range 50 {
+			if err := s.Flush(t.Context()); err != nil {
+				return err
+			}
+		}
+		return s.Close()
+	})
+	group.Go(func() error {
+		for range 300 {
+			for _, i := range s.Series() {
+				points, err := s.Range(i.Name, time.Duration(i.StepS*float64(time.Second)), time.Time{}, time.Time{})
+				if err != nil {
+					return err
+				}
+				if len(points) < i.Points {
+					return fmt.Errorf("%d points of %d listed before", len(points), i.Points)
+				}
+			}
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
 }
