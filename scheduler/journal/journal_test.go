@@ -281,7 +281,13 @@ func TestACrashWhileCoveredFramesAreForgottenLosesNothing(t *testing.T) {
 	}
 	// nats-server moves the blocks away, makes a new folder, then a block in it.
 	for name, crash := range map[string]func(blocks string) error{
-		"moved away": func(b string) error { return os.Rename(b, filepath.Join(filepath.Dir(b), "__msgs__")) },
+		"moved away": func(b string) error {
+			away := filepath.Join(filepath.Dir(b), "__msgs__")
+			if err := os.RemoveAll(away); err != nil { // of the purge itself, which deletes it in its own time
+				return err
+			}
+			return os.Rename(b, away)
+		},
 		"no block yet": func(b string) error {
 			if err := os.RemoveAll(b); err != nil {
 				return err
@@ -388,6 +394,43 @@ func TestDamageIsRefusedAndNamed(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestAnyFlippedByteOfABlockIsNamedBeforeAnythingIsCut(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	mustLoad(t, j)
+	appendAll(t, j, numbered(1, 12, 20)...)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	block := blocks(t, dir, "LOADSTAR_JOURNAL")[0]
+	whole, err := os.ReadFile(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range whole {
+		bad := slices.Clone(whole)
+		bad[at] ^= 0x10
+		if err := os.WriteFile(block, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tryOpen(t, dir)
+		var corrupt *journal.CorruptError
+		if !errors.As(err, &corrupt) || corrupt.Seq < 1 || corrupt.Seq > 12 || corrupt.File != block {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		left, err := os.ReadFile(block)
+		if err != nil || !bytes.Equal(left, bad) {
+			t.Fatalf("byte %d: the file was changed: %v", at, err)
+		}
+	}
+	if err := os.WriteFile(block, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(numbered(1, 12, 20), mustLoad(t, open(t, dir)).Frames); d != "" {
+		t.Error(d)
 	}
 }
 
