@@ -1,10 +1,12 @@
 package backtest
 
 import (
+	"encoding/csv"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 
 	"loadstar/models"
@@ -21,6 +23,8 @@ type Report struct {
 	Horizons    []int         `json:"horizons"`
 	Champion    string        `json:"champion"` // the lowest weighted quantile loss
 	Models      []ModelReport `json:"models"`
+
+	drawn *drawing // the champion's forecasts, for Plot
 }
 
 // ModelReport is one model's measures over all horizons, and by horizon.
@@ -130,6 +134,7 @@ func (r *run) report(first int) Report {
 		row := r.score(m, rival, scale)
 		if row.WQL != nil && *row.WQL < best {
 			best, out.Champion = *row.WQL, m.name
+			out.drawn = &drawing{start: r.grid.start, step: r.grid.step, values: r.grid.values, origins: r.origins, paths: m.paths}
 		}
 		out.Models = append(out.Models, row)
 	}
@@ -201,6 +206,40 @@ func WriteTable(w io.Writer, r Report) error {
 	}
 	return t.Flush()
 }
+
+// WriteCSV writes one line a model for all horizons together, where horizon is
+// "all", and one for each horizon. A measure that is not defined is empty.
+func WriteCSV(w io.Writer, r Report) error {
+	c := csv.NewWriter(w)
+	head := []string{"series", "step_s", "model", "horizon", "n", "mase", "wape", "smape", "rmse", "mape", "wql", "coverage80", "skill", "fit_s"}
+	if err := c.Write(head); err != nil {
+		return fmt.Errorf("write backtest csv: %w", err)
+	}
+	for _, m := range r.Models {
+		line := func(horizon string, of Measures, took string) {
+			row := []string{r.Series, number(r.StepS), m.Model, horizon, strconv.Itoa(of.N)}
+			for _, v := range []*float64{of.MASE, of.WAPE, of.SMAPE, of.RMSE, of.MAPE, of.WQL, of.Coverage80, of.Skill} {
+				text := ""
+				if v != nil {
+					text = number(*v)
+				}
+				row = append(row, text)
+			}
+			_ = c.Write(append(row, took)) // told by Error
+		}
+		line("all", m.Measures, number(m.FitS))
+		for _, h := range m.ByHorizon {
+			line(strconv.Itoa(h.H), h.Measures, "")
+		}
+	}
+	c.Flush()
+	if err := c.Error(); err != nil {
+		return fmt.Errorf("write backtest csv: %w", err)
+	}
+	return nil
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // someHorizons is the first, the middle and the last.
 func someHorizons(h int) []int {

@@ -18,7 +18,7 @@ import (
 
 // Main runs one command line (without the program's name) and returns its exit code.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return Run(ctx, DefaultDeps(), args, stdin, stdout, stderr)
+	return Run(ctx, DefaultDeps(), args, stdin, stdout, stderr) //nolint:contextcheck // the commands get theirs from cobra
 }
 
 // Run is Main on other parts than the real ones.
@@ -125,7 +125,7 @@ then hand it work with ` + "`loadstar submit -- CMD`" + `; ` + "`loadstar demo`"
 	)
 	a.add("tasks", a.submitCmd(), a.lsCmd(), a.getCmd(), a.logsCmd(), a.waitCmd(), a.watchCmd(),
 		a.cancelCmd(), a.retryCmd(), a.prioritizeCmd(), a.explainCmd(), a.statsCmd())
-	a.add("pools", a.poolCmd(), a.agentsCmd(), a.seriesCmd(), a.forecastCmd(), a.trainCmd())
+	a.add("pools", a.poolCmd(), a.agentsCmd(), a.seriesCmd(), a.forecastCmd(), a.trainCmd(), a.backtestCmd())
 	if a.deps.ReadCSV != nil {
 		a.add("pools", a.importCmd())
 	}
