@@ -1,18 +1,23 @@
 package lstm
 
 import (
+	"cmp"
 	"slices"
-
-	"loadstar/predictor/features"
 )
+
+// miss is how far a target was from the median, in distances of the outer quantile
+// from it, and that distance.
+type miss struct{ ratio, room float64 }
 
 // calibrate fits, for each step ahead, what the distances below and above the
 // median must be multiplied by so that a tenth of the validation targets falls
 // below P10 and a tenth above P90: conformalized quantile regression in its
-// normalised, one-sided form. Steps ahead are pooled with those around them, and
-// with few targets the factor is drawn towards 1.
+// normalised, one-sided form. A target counts by the width of its own interval,
+// which makes the factor the one of least pinball loss, and keeps idle stretches,
+// all of one value, from deciding for the busy ones. Steps ahead are pooled with
+// those around them, and with few targets the factor is drawn towards 1.
 func calibrate(raw, targets, weights []float32, d dims, stretch [][2]float32) {
-	below, above := make([][]float64, d.horizon), make([][]float64, d.horizon)
+	below, above := make([][]miss, d.horizon), make([][]miss, d.horizon)
 	var q, slopes [NumQuantiles]float32
 	for i, w := range weights {
 		if w == 0 {
@@ -21,8 +26,8 @@ func calibrate(raw, targets, weights []float32, d dims, stretch [][2]float32) {
 		h := i % d.horizon
 		spread(raw[i*NumQuantiles:(i+1)*NumQuantiles], q[:], slopes[:])
 		median := q[middle]
-		below[h] = append(below[h], ratio(median-targets[i], median-q[0]))
-		above[h] = append(above[h], ratio(targets[i]-median, q[NumQuantiles-1]-median))
+		below[h] = append(below[h], missOf(median-targets[i], median-q[0], w))
+		above[h] = append(above[h], missOf(targets[i]-median, q[NumQuantiles-1]-median, w))
 	}
 	reach := max(1, d.horizon/8)
 	for h := range d.horizon {
@@ -31,18 +36,34 @@ func calibrate(raw, targets, weights []float32, d dims, stretch [][2]float32) {
 	}
 }
 
-func ratio(away, room float32) float64 { return float64(away) / float64(max(room, 1e-4)) }
+func missOf(away, room, weight float32) miss {
+	room = max(room, 1e-4)
+	return miss{float64(away) / float64(room), float64(room) * float64(weight)}
+}
 
-// factor is the conformal quantile of pooled ratios, drawn towards 1 as if there
-// were 30 more targets that ask for no change.
-func factor(pool [][]float64) float32 {
+// doubt is how many targets that ask for no change are taken to stand beside those
+// seen: neighbours in time are alike, so a slice tells less than its length.
+const doubt = 100
+
+// factor is the conformal quantile of pooled misses, drawn towards 1.
+func factor(pool [][]miss) float32 {
 	all := slices.Concat(pool...)
 	if len(all) == 0 {
 		return 1
 	}
-	slices.Sort(all)
+	slices.SortFunc(all, func(a, b miss) int { return cmp.Compare(a.ratio, b.ratio) })
+	total := 0.0
+	for _, m := range all {
+		total += m.room
+	}
 	n := float64(len(all)) / float64(len(pool)) // targets of one step: those of its neighbours are nearly the same
-	p := min(1, 0.9*(1+1/max(n, 1)))
-	f := min(max(features.Quantile(all, p), 0.25), 4)
-	return float32((f*n + 30) / (n + 30))
+	goal, sum, ratio := min(1, 0.9*(1+1/max(n, 1)))*total, 0.0, 1.0
+	for _, m := range all {
+		ratio = m.ratio
+		if sum += m.room; sum >= goal {
+			break
+		}
+	}
+	f := min(max(ratio, 0.25), 4)
+	return float32((f*n + doubt) / (n + doubt))
 }

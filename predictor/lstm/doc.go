@@ -23,13 +23,15 @@
 // The parts:
 //
 //	config.go      Config, Data, Quantiles, Info: what goes in and comes out
-//	windows.go     from a series to the network's inputs and targets
-//	op.go loss.go  the fused gorgonia operations
+//	model.go       the trained model, and the fused forward pass of one window
+//	train.go       the training loop: early stopping, going on from an earlier model
+//	calibrate.go   the conformal correction of the outer quantiles
+//	scaler.go windows.go   from a series to the network's inputs and targets
+//	network.go     weights, forward and backward passes on plain slices
+//	op.go loss.go graph.go   the same as gorgonia operations, and the graph of a training step
 //	solver.go      Adam with a global-norm clip, a finite check and saveable state
-//	train.go       the training loop, early stopping, calibration
-//	forecast.go    the fused forward pass of one window
 //	checkpoint.go  the file format
-//	gemm*.go       matrix and activation kernels: portable, and AVX2+FMA made by asm/
+//	kernels*.go    matrix and activation kernels: portable, and AVX2+FMA made by asm/
 //
 // Sources: LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers
 // 2000; the direct quantile head follows MQ-RNN (Wen et al. 2017); the linear
