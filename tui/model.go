@@ -89,12 +89,13 @@ func newModel(ctx context.Context, cfg Config) (Model, error) {
 	if m.theme, err = theme.New(cfg.Theme, m.profile, m.level()); err != nil {
 		return Model{}, err
 	}
-	m.link = transport{source: cfg.Source, clock: cfg.Clock, timeout: cfg.Timeout, root: func(d time.Duration) (context.Context, context.CancelFunc) {
+	m.link = transport{source: cfg.Source, clock: cfg.Clock, timeout: cfg.Timeout, after: tea.Tick, gather: eventDebounce, pace: logPace}
+	m.link.root = func(d time.Duration) (context.Context, context.CancelFunc) {
 		if d > 0 {
 			return context.WithTimeout(ctx, d)
 		}
 		return context.WithCancel(ctx)
-	}}
+	}
 	m.pages = []page.Page{page.Overview{}, page.Tasks{}, page.Forecast{}, page.Pools{}}
 	return m, nil
 }
@@ -185,7 +186,7 @@ func (m Model) tick(now time.Time) (Model, tea.Cmd) {
 	if !now.Before(m.until) {
 		m.toast = ""
 	}
-	cmds := []tea.Cmd{tea.Tick(m.cfg.Refresh, func(t time.Time) tea.Msg { return tick(t) })}
+	cmds := []tea.Cmd{m.link.after(m.cfg.Refresh, func(t time.Time) tea.Msg { return tick(t) })}
 	if !m.started {
 		m.started = true
 		var cmd tea.Cmd
@@ -300,7 +301,7 @@ func (m Model) request(reqs []page.Request) (Model, tea.Cmd) {
 			m = m.say(r.Text, r.Bad)
 		case page.After:
 			msg := r.Msg
-			cmd = tea.Tick(r.Delay, func(time.Time) tea.Msg { return deferred{msg} })
+			cmd = m.link.after(r.Delay, func(time.Time) tea.Msg { return deferred{msg} })
 		case page.Show:
 			m, cmd = m.show(r.Page)
 		case page.OpenLog:

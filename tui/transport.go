@@ -31,6 +31,11 @@ type transport struct {
 	// root makes a context that ends with the program, and after the time where
 	// that is not zero.
 	root func(time.Duration) (context.Context, context.CancelFunc)
+	// after gives a message once some time has passed.
+	after func(time.Duration, func(time.Time) tea.Msg) tea.Cmd
+	// gather is how long events are waited for to be shown together, pace the least
+	// time between two reads of a log.
+	gather, pace time.Duration
 }
 
 // answered is what came of some requests.
@@ -237,7 +242,7 @@ func (t transport) nextEvents(from <-chan models.Event) tea.Cmd {
 		case <-ctx.Done():
 			return nil
 		}
-		wait := time.NewTimer(eventDebounce)
+		wait := time.NewTimer(t.gather)
 		defer wait.Stop()
 		for {
 			select {
@@ -271,7 +276,7 @@ func (t transport) readLog(ctx context.Context, of page.OpenLog, r io.ReadCloser
 	return func() tea.Msg {
 		if pace {
 			select {
-			case <-time.After(logPace):
+			case <-time.After(t.pace):
 			case <-ctx.Done():
 			}
 		}

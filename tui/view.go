@@ -77,9 +77,12 @@ func (m Model) header(c *widget.Canvas) {
 		if m.lost != "" {
 			c.Fill(widget.Rect{X: 0, Y: 1, W: m.w, H: 1}, theme.Style{BG: theme.AlarmBG})
 			wait := max(0, m.retryAt.Sub(m.now).Seconds())
-			tail := fmt.Sprintf("again in %.0f s ", wait)
+			tail := fmt.Sprintf("asking again in %.0f s ", wait)
 			if m.polling || wait == 0 {
 				tail = "asking again "
+			}
+			if !m.heard.IsZero() {
+				tail = "data " + widget.Age(m.now, m.heard) + " old, " + tail
 			}
 			c.TextFit(1, 1, m.w-widget.Width(tail)-3, theme.Fg(theme.Title), n)
 			c.TextRight(0, 1, m.w, theme.Fg(theme.Title), tail)
@@ -108,10 +111,8 @@ func (m Model) status(c *widget.Canvas, from int) {
 		put(theme.Fg(theme.Text), clock)
 	}
 	switch {
-	case m.lost != "" && m.heard.IsZero():
-		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Lost+" no daemon ")
 	case m.lost != "":
-		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Lost+" lost, data "+widget.Age(m.now, m.heard)+" old ")
+		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Lost+" lost ")
 	case m.heard.IsZero():
 		put(theme.Fg(theme.Muted), "connecting")
 	case m.now.Sub(m.heard) > 3*m.cfg.Refresh+m.cfg.Refresh/2:
@@ -148,12 +149,20 @@ func (m Model) footer(c *widget.Canvas) {
 		return
 	}
 	x := 1
-	for _, s := range append([]keys.Scope{keys.Global}, m.pages[m.at].Scopes(m.env())...) {
-		for _, b := range m.keys.Bindings(s) {
-			if b.Short == "" || b.Writes && m.cfg.ReadOnly {
+	scopes := m.pages[m.at].Scopes(m.env())
+	inLog := scopes[0] == keys.Log
+	for _, s := range append([]keys.Scope{keys.Global}, scopes...) {
+		bindings := m.keys.Bindings(s)
+		for i, b := range bindings {
+			if b.Short == "" || b.Writes && m.cfg.ReadOnly || inLog && s == keys.Tasks && !b.Writes {
 				continue
 			}
 			name := keys.Name(b.Keys[0])
+			if i+1 < len(bindings) && bindings[i+1].Short == b.Short { // two directions of one thing
+				name += keys.Name(bindings[i+1].Keys[0])
+			} else if i > 0 && bindings[i-1].Short == b.Short {
+				continue
+			}
 			if x+widget.Width(name)+1+widget.Width(b.Short) > right {
 				return
 			}
@@ -177,7 +186,7 @@ type helpLine struct {
 // helpLines are all bindings, those of the page on show first.
 func (m Model) helpLines() []helpLine {
 	order := append([]keys.Scope{}, m.pages[m.at].Scopes(m.env())...)
-	for _, s := range []keys.Scope{keys.Global, keys.List, keys.Tasks, keys.Log, keys.Forecast, keys.Pools, keys.Dialog} {
+	for _, s := range []keys.Scope{keys.Global, keys.List, keys.Overview, keys.Tasks, keys.Log, keys.Forecast, keys.Pools, keys.Dialog} {
 		seen := false
 		for _, o := range order {
 			seen = seen || o == s

@@ -8,18 +8,17 @@ import (
 	"loadstar/tui/widget"
 )
 
-// ticks are at most n+1 round values over [lo, hi], and the round range itself.
-func ticks(lo, hi float64, n int, binary bool) []float64 {
-	if !(hi > lo) || n < 1 || math.IsInf(hi-lo, 0) {
-		return []float64{lo}
-	}
-	step := niceStep((hi-lo)/float64(n), binary)
-	if !(step > 0) || math.IsInf(step, 0) {
+// ticks are the multiples of step within [lo, hi].
+func ticks(lo, hi, step float64) []float64 {
+	if !(hi > lo) || !(step > 0) || math.IsInf(step, 0) || math.IsInf(hi-lo, 0) {
 		return []float64{lo}
 	}
 	var out []float64
 	for v := math.Ceil(lo/step-1e-9) * step; v <= hi+step*1e-9 && len(out) < 50; v += step {
 		out = append(out, v)
+	}
+	if len(out) == 0 {
+		return []float64{lo}
 	}
 	return out
 }

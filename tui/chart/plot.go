@@ -102,6 +102,20 @@ func (p *Plot) valueRange() (lo, hi float64, any bool) {
 	return lo, hi, true
 }
 
+// roundOut widens a range to round values where that leaves little of it empty.
+func roundOut(lo, hi, step float64) (float64, float64) {
+	room := (hi - lo) * 0.2
+	if up := math.Ceil(hi/step-1e-9) * step; up-hi <= room {
+		hi = math.Min(largest, up)
+	} else {
+		hi = math.Min(largest, hi+room/4)
+	}
+	if down := math.Floor(lo/step+1e-9) * step; lo != 0 && lo-down <= room {
+		lo = math.Max(-largest, down)
+	}
+	return lo, hi
+}
+
 // area is where a plot's values go: the mapping from time and value to dots.
 type area struct {
 	w, h   int // dots
@@ -134,15 +148,13 @@ func (p *Plot) Draw(c *widget.Canvas) {
 	if h >= 5 {
 		rows = h - axisRows
 	}
-	marks := ticks(lo, hi, max(1, rows/3), p.Unit == "B/s")
-	if any && len(marks) > 1 { // up to the next round value
-		step := marks[1] - marks[0]
-		hi = math.Max(hi, math.Min(largest, math.Ceil(hi/step-1e-9)*step))
-		if lo != 0 {
-			lo = math.Max(-largest, math.Floor(lo/step+1e-9)*step)
-		}
-		marks = ticks(lo, hi, len(marks)+1, p.Unit == "B/s")
+	bytes := p.Unit == "B/s"
+	n := max(2, rows/3)
+	step := niceStep((hi-lo)/float64(n), bytes)
+	if any && step > 0 {
+		lo, hi = roundOut(lo, hi, step)
 	}
+	marks := ticks(lo, hi, step)
 	texts, unit := labels(marks, p.Unit)
 	left := widget.Width(unit)
 	for _, t := range texts {
@@ -239,9 +251,8 @@ func (p *Plot) drawBand(c *widget.Canvas, a area) {
 		if at.Before(b.At[i]) || at.After(b.At[i].Add(b.Step)) {
 			continue
 		}
-		lo, okLo := usable(b.Lo[i])
-		hi, okHi := usable(b.Hi[i])
-		if !okLo || !okHi {
+		lo, hi, ok := b.at(i, at)
+		if !ok {
 			continue
 		}
 		top := max(0, int(math.Round(a.y(math.Max(lo, hi)))))
@@ -254,6 +265,26 @@ func (p *Plot) drawBand(c *widget.Canvas, a area) {
 			}
 		}
 	}
+}
+
+// at is the band at a time within step i, on straight lines between the middles of the steps.
+func (b *Band) at(i int, at time.Time) (lo, hi float64, ok bool) {
+	j := i + 1
+	if at.Before(b.At[i].Add(b.Step / 2)) {
+		j = i - 1
+	}
+	lo, okLo := usable(b.Lo[i])
+	hi, okHi := usable(b.Hi[i])
+	if !okLo || !okHi || j < 0 || j >= len(b.At) {
+		return lo, hi, okLo && okHi
+	}
+	nextLo, okLo := usable(b.Lo[j])
+	nextHi, okHi := usable(b.Hi[j])
+	if far := b.At[j].Sub(b.At[i]).Abs(); !okLo || !okHi || far == 0 || far > b.Step+b.Step/2 {
+		return lo, hi, true
+	}
+	share := min(1, math.Abs(at.Sub(b.At[i].Add(b.Step/2)).Seconds())/b.Step.Seconds())
+	return lo + (nextLo-lo)*share, hi + (nextHi-hi)*share, true
 }
 
 // trace calls plot for every dot of a line.

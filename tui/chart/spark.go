@@ -62,10 +62,7 @@ func rampRole(row, h int, v float64, role theme.Role, ramp bool) theme.Role {
 	if !ramp {
 		return role
 	}
-	share := v
-	if h > 1 {
-		share = float64(h-row) / float64(h)
-	}
+	share := math.Min(v, float64(h-row)/float64(h))
 	switch {
 	case share >= 0.9:
 		return theme.High

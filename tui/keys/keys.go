@@ -176,9 +176,11 @@ func Default() []Binding {
 		{List, PageDown, []string{"pgdown", "ctrl+f", "ctrl+d"}, "a page down", "", false},
 		{List, Top, []string{"home", "g"}, "to the first", "", false},
 		{List, Bottom, []string{"end", "G"}, "to the last", "", false},
-		{List, Open, []string{"enter"}, "open", "open", false},
 		{List, Back, []string{"esc"}, "back, close", "", false},
 
+		{Overview, Open, []string{"enter"}, "this pool's page", "pool", false},
+
+		{Tasks, Open, []string{"enter"}, "detail, attempts and log", "open", false},
 		{Tasks, Filter, []string{"/"}, "filter: state:FAILED pool:x label:k=v text", "filter", false},
 		{Tasks, ClearFilter, []string{"\\"}, "drop the filter", "", false},
 		{Tasks, Sort, []string{"s"}, "sort by the next column", "sort", false},
@@ -200,12 +202,13 @@ func Default() []Binding {
 		{Log, Right, []string{"right", "l"}, "scroll right", "", false},
 
 		{Forecast, StepFiner, []string{"left", "h"}, "finer step", "step", false},
-		{Forecast, StepCoarser, []string{"right", "l"}, "coarser step", "", false},
+		{Forecast, StepCoarser, []string{"right", "l"}, "coarser step", "step", false},
 		{Forecast, ZoomIn, []string{"+", "="}, "less of the past", "zoom", false},
-		{Forecast, ZoomOut, []string{"-"}, "more of the past", "", false},
+		{Forecast, ZoomOut, []string{"-"}, "more of the past", "zoom", false},
 		{Forecast, HorizonLess, []string{"<", ","}, "compare with a forecast made later", "ahead", false},
-		{Forecast, HorizonMore, []string{">", "."}, "compare with a forecast made earlier", "", false},
+		{Forecast, HorizonMore, []string{">", "."}, "compare with a forecast made earlier", "ahead", false},
 
+		{Pools, Open, []string{"enter"}, "into the decisions, then their arithmetic", "decisions", false},
 		{Pools, Pause, []string{"p"}, "pause or resume the pool", "pause", true},
 		{Pools, Limits, []string{"m"}, "set min and max", "min/max", true},
 		{Pools, Policy, []string{"o"}, "choose the policy", "policy", true},

@@ -121,6 +121,9 @@ func (d Dialog) View(c *widget.Canvas) {
 		}
 		lines = append(lines, widget.Wrap(l, w-4)...)
 	}
+	for len(lines) > 0 && lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
 	var fault []string
 	if d.Fault != "" {
 		fault = widget.Wrap(d.Fault, w-4)
@@ -135,7 +138,7 @@ func (d Dialog) View(c *widget.Canvas) {
 	in := widget.Box(c, w, h, d.Title, d.Alarm)
 	y := 0
 	for _, l := range lines {
-		if y >= in.H()-3-len(d.Fields) { // the buttons stay, whatever the names
+		if y >= in.H()-2-len(d.Fields) { // the buttons stay, whatever the names
 			break
 		}
 		in.TextFit(0, y, in.W(), style(theme.Text), l)

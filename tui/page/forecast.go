@@ -309,7 +309,7 @@ func (f Forecast) listRows(env Env) int { return max(1, env.H-2) }
 func (f Forecast) reached() []models.Point {
 	var out []models.Point
 	for i := range f.chart.Rows {
-		if r := &f.chart.Rows[i]; r.Champion {
+		if r := &f.chart.Rows[i]; r.Champion && !r.TargetAt.After(f.chart.To) {
 			out = append(out, models.Point{At: r.TargetAt, Value: r.P50})
 		}
 	}

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"loadstar/models"
@@ -23,7 +24,7 @@ func (f Forecast) View(c *widget.Canvas, env Env) {
 		}
 		return
 	}
-	left := max(22, min(46, w*22/100))
+	left := max(24, min(48, w*24/100))
 	f.drawList(c, widget.Rect{X: 0, Y: 0, W: left, H: h}, env)
 	right := widget.Rect{X: left, Y: 0, W: w - left, H: h}
 	s, ok := f.current()
@@ -31,7 +32,8 @@ func (f Forecast) View(c *widget.Canvas, env Env) {
 		f.drawChart(c, right, nil, env)
 		return
 	}
-	table := min(len(s.Models)+5, max(5, h*2/5))
+	why := whyChampion(&s, right.W-2)
+	table := min(len(s.Models)+len(why)+4, max(5, h/2))
 	errors := 0
 	if h >= 34 {
 		errors = max(7, h/5)
@@ -40,12 +42,12 @@ func (f Forecast) View(c *widget.Canvas, env Env) {
 	if errors > 0 {
 		f.drawErrors(c, widget.Rect{X: left, Y: h - table - errors, W: right.W, H: errors}, &s, env)
 	}
-	f.drawModels(c, widget.Rect{X: left, Y: h - table, W: right.W, H: table}, &s, env)
+	f.drawModels(c, widget.Rect{X: left, Y: h - table, W: right.W, H: table}, &s, why, env)
 }
 
 func (f Forecast) drawList(c *widget.Canvas, r widget.Rect, env Env) {
 	in := widget.Panel(c, r, "series", fmt.Sprintf("%d of %d", f.cursor+1, len(f.items)), false)
-	t := widget.NewTable(in.W(), []widget.Column{
+	t := widget.NewTable(in.W()-1, []widget.Column{
 		{Title: "", Width: 1},
 		{Title: "SERIES", Width: 10, Grow: 1},
 		{Title: "NOW", Width: 10, Right: true, Drop: 1},
@@ -74,12 +76,31 @@ func (f Forecast) listCells(name string, env Env) []widget.Cell {
 	}
 	now := widget.Cell{Text: "-", Style: style(theme.Muted)}
 	if v, ok := f.last(name); ok {
-		now = widget.Cell{Text: widget.Value(v, models.Unit(name)), Style: style(theme.Text)}
-		if models.Unit(name) == "workers" || models.Unit(name) == "tasks" || models.Unit(name) == "tasks/s" {
-			now.Text = widget.SI(v) + map[string]string{"workers": " w", "tasks": " t", "tasks/s": " /s"}[models.Unit(name)]
-		}
+		now = widget.Cell{Text: nowText(v, models.Unit(name)), Style: style(theme.Text)}
 	}
-	return []widget.Cell{sign, {Text: widget.Clean(name), Style: style(theme.Text)}, now, best}
+	return []widget.Cell{sign, {Text: widget.Clean(shortName(name)), Style: style(theme.Text)}, now, best}
+}
+
+// shortName is a series' name without what all pools' have in common.
+func shortName(name string) string {
+	if pool, what, ok := models.ParsePoolSeries(name); ok {
+		return pool + "." + what
+	}
+	return name
+}
+
+// nowText is a value in a narrow column: its unit is in the series' name, but for rates.
+func nowText(v float64, unit string) string {
+	switch unit {
+	case "tasks/s":
+		return widget.SI(v) + " /s"
+	case "workers", "tasks":
+		if v == math.Trunc(v) && math.Abs(v) < 1e6 {
+			return strconv.Itoa(int(v))
+		}
+		return widget.SI(v)
+	}
+	return widget.Value(v, unit)
 }
 
 // last is the newest value of a series at its finest step.
@@ -147,12 +168,12 @@ func (f Forecast) addForecast(p *chart.Plot, s *models.SeriesForecast, step time
 			median[i] = models.Point{At: at, Value: c.P50[i]}
 			band.At = append(band.At, at)
 		}
-		p.Lines = append(p.Lines, chart.Line{Name: "P50 by " + widget.Clean(c.Model), Points: median, Step: step, Role: theme.Median, Stroke: chart.Dashed})
+		p.Lines = append(p.Lines, chart.Line{Name: "P50", Points: median, Step: step, Role: theme.Median, Stroke: chart.Dashed})
 		p.Band = band
 	}
 	if then := f.reached(); len(then) > 0 {
 		ahead := widget.Seconds(float64(f.ahead()) * step.Seconds())
-		p.Lines = append(p.Lines, chart.Line{Name: "as forecast " + ahead + " before", Points: then, Step: step, Role: theme.Past, Stroke: chart.Dotted})
+		p.Lines = append(p.Lines, chart.Line{Name: "P50 " + ahead + " before", Points: then, Step: step, Role: theme.Past, Stroke: chart.Dotted})
 	}
 }
 
@@ -196,34 +217,48 @@ func modelColumns() []widget.Column {
 	}
 }
 
-func (f Forecast) drawModels(c *widget.Canvas, r widget.Rect, s *models.SeriesForecast, env Env) {
+func (f Forecast) drawModels(c *widget.Canvas, r widget.Rect, s *models.SeriesForecast, why []string, env Env) {
 	note := ""
 	if mean, last, n := f.missed(); n > 0 {
-		note = "missed by " + widget.Value(last, s.Unit) + " just now, " + widget.Value(mean, s.Unit) + " on average"
+		note = "missed by " + widget.Value(last, s.Unit)
+		if long := note + " just now, " + widget.Value(mean, s.Unit) + " on average"; widget.Width(long)+16 < r.W {
+			note = long
+		}
 	}
 	in := widget.Panel(c, r, "models", note, false)
 	t := widget.NewTable(in.W(), modelColumns())
 	t.Header(in, 0)
 	y := 1
 	for i := range s.Models {
-		if y >= in.H()-2 {
+		if y >= in.H()-len(why)-1 {
 			break
 		}
 		t.Row(in, y, modelCells(&s.Models[i], s, env), false)
 		y++
 	}
-	y = max(y, in.H()-2)
-	if s.Drift {
-		x := in.Text(0, y, theme.Style{FG: theme.Warn, Attr: theme.Bold}, env.Theme.Glyphs.Warning+" drift ")
-		in.TextFit(x, y, in.W()-x, style(theme.Text), widget.Clean(s.Why))
-	} else {
-		why := widget.Clean(s.Why)
-		if why == "" {
-			why = "no champion yet"
+	for i, l := range why {
+		st := style(theme.Text)
+		if s.Drift && i == 0 {
+			st = theme.Style{FG: theme.Warn, Attr: theme.Bold}
 		}
-		in.TextFit(0, y, in.W(), style(theme.Text), why)
+		in.TextFit(0, y, in.W(), st, l)
+		y++
 	}
-	in.TextFit(0, y+1, in.W(), style(theme.Muted), trainedText(s, env))
+	in.TextFit(0, y, in.W(), style(theme.Muted), trainedText(s, env))
+}
+
+// whyChampion says which model is used and why, and first whether the series drifts.
+func whyChampion(s *models.SeriesForecast, w int) []string {
+	var lines []string
+	if s.Drift {
+		lines = append(lines, "drift: the series is no longer what the models have learned")
+	}
+	why := widget.Clean(s.Why)
+	if why == "" {
+		why = "no champion yet"
+	}
+	lines = append(lines, widget.Wrap(why, w)...)
+	return lines[:min(len(lines), 4)]
 }
 
 func modelCells(m *models.ModelScore, s *models.SeriesForecast, env Env) []widget.Cell {

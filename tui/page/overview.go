@@ -93,7 +93,7 @@ func (o Overview) View(c *widget.Canvas, env Env) {
 	if h < 20 {
 		top, pools = min(10, h), max(0, min(pools, h-10))
 	}
-	right := max(28, min(44, w*28/100))
+	right := max(28, min(44, w*30/100))
 	if w < 64 {
 		right = 0
 	}
@@ -107,6 +107,7 @@ func (o Overview) View(c *widget.Canvas, env Env) {
 
 type gauge struct {
 	label, value, more string
+	extra              string  // after more, where there is room
 	share              float64 // negative: no whole to compare with
 	trail              string
 	top                float64 // 0: what the graph shows at most
@@ -114,23 +115,33 @@ type gauge struct {
 
 func gaugesOf(h *models.HostStatus) []gauge {
 	memory := memoryOf(h)
-	load := fmt.Sprintf("load %s %s %s", widget.Number(h.Load1), widget.Number(h.Load5), widget.Number(h.Load15))
+	load := fmt.Sprintf("load %.1f %.1f %.1f", h.Load1, h.Load5, h.Load15)
+	stalled := ""
 	if h.PressureCPU >= 0 {
-		load += "  stalled " + widget.Number(h.PressureCPU) + " %"
+		stalled = "stalled " + percent(h.PressureCPU)
 	}
-	swap := gauge{"swap", "none", "", 0, models.SeriesSwap, 100}
+	swap := gauge{label: "swap", value: "none", trail: models.SeriesSwap, top: 100}
 	if h.SwapTotal > 0 {
 		s := share(h.SwapUsed, h.SwapTotal)
 		swap.value, swap.share = percent(100*s), s
-		swap.more = widget.ByteSize(float64(h.SwapUsed)) + " of " + widget.ByteSize(float64(h.SwapTotal))
+		swap.more = partOf(h.SwapUsed, h.SwapTotal)
 	}
 	return []gauge{
-		{"cpu", percent(h.CPU), load, h.CPU / 100, models.SeriesCPU, 100},
-		{"mem", percent(100 * share(h.MemoryUsed, memory)), widget.ByteSize(float64(h.MemoryUsed)) + " of " + widget.ByteSize(float64(memory)), share(h.MemoryUsed, memory), models.SeriesMemory, 100},
+		{"cpu", percent(h.CPU), load, stalled, h.CPU / 100, models.SeriesCPU, 100},
+		{"mem", percent(100 * share(h.MemoryUsed, memory)), partOf(h.MemoryUsed, memory), "", share(h.MemoryUsed, memory), models.SeriesMemory, 100},
 		swap,
-		{"io", widget.ByteSize(h.DiskRead+h.DiskWrite) + "/s", "r " + widget.ByteSize(h.DiskRead) + "/s  w " + widget.ByteSize(h.DiskWrite) + "/s", -1, models.SeriesIO, 0},
-		{"net", widget.ByteSize(h.NetRx+h.NetTx) + "/s", "rx " + widget.ByteSize(h.NetRx) + "/s  tx " + widget.ByteSize(h.NetTx) + "/s", -1, models.SeriesNetwork, 0},
+		{"io", widget.ByteSize(h.DiskRead+h.DiskWrite) + "/s", "r " + widget.ByteShort(h.DiskRead) + " w " + widget.ByteShort(h.DiskWrite), "", -1, models.SeriesIO, 0},
+		{"net", widget.ByteSize(h.NetRx+h.NetTx) + "/s", "rx " + widget.ByteShort(h.NetRx) + " tx " + widget.ByteShort(h.NetTx), "", -1, models.SeriesNetwork, 0},
 	}
+}
+
+// partOf is "20.6 of 32.0 GiB" where both are in one unit.
+func partOf(part, whole models.Bytes) string {
+	a, b := widget.ByteSize(float64(part)), widget.ByteSize(float64(whole))
+	if n, unit, ok := strings.Cut(a, " "); ok && strings.HasSuffix(b, " "+unit) {
+		return n + " of " + b
+	}
+	return a + " of " + b
 }
 
 func percent(v float64) string {
@@ -182,12 +193,11 @@ func drawGauge(c *widget.Canvas, g gauge, env Env) {
 	c.Text(0, 0, style(theme.Muted), g.label)
 	c.TextRight(5, 0, 10, style(theme.Text), g.value)
 	x := 16
-	bar := min(20, max(6, c.W()/6))
+	bar := min(20, max(15, c.W()/6))
 	switch {
 	case g.share >= 0:
 		widget.Gauge(c, x, 0, bar, g.share)
 	case c.H() == 1: // a rate has no whole: its parts stand where the bar would
-		bar = max(bar, min(widget.Width(g.more), c.W()-x-12))
 		c.TextFit(x, 0, bar, style(theme.Muted), g.more)
 	}
 	left := x + bar
@@ -197,13 +207,17 @@ func drawGauge(c *widget.Canvas, g gauge, env Env) {
 	top, mean := trail.over(shown)
 	limit := g.top
 	if limit == 0 {
-		limit = max(top, 1)
+		limit = max(top*1.1, 1)
 	}
 	chart.Spark(graph, trail.Values(), limit, theme.Info, g.top > 0)
 	if c.H() >= 2 {
-		c.TextFit(5, 1, left-5, style(theme.Muted), g.more)
+		more := g.more
+		if g.extra != "" && widget.Width(more)+2+widget.Width(g.extra) <= left-5 {
+			more += "  " + g.extra
+		}
+		c.TextFit(5, 1, left-5, style(theme.Muted), more)
 	}
-	if c.H() >= 3 {
+	if c.H() >= 3 && g.value != "none" {
 		value := func(v float64) string {
 			if g.top > 0 {
 				return percent(v)
@@ -227,9 +241,6 @@ func (o Overview) coreRows(in *widget.Canvas, cores int) int {
 		}
 		return 2
 	}
-	if in.H() >= 9 {
-		return 2
-	}
 	return 1
 }
 
@@ -239,18 +250,25 @@ func drawCores(c *widget.Canvas, cores []float64) {
 	if c.H() == 0 {
 		return
 	}
-	if perRow := max(1, c.W()/coreWidth); (len(cores)+perRow-1)/perRow <= c.H() {
+	if most := max(1, c.W()/coreWidth); (len(cores)+most-1)/most <= c.H() {
+		perRow := (len(cores) + c.H() - 1) / c.H()
 		cell := c.W() / perRow
 		for i, v := range cores {
 			x, y := i%perRow*cell, i/perRow
-			c.TextRight(x, y, 3, style(theme.Muted), strconv.Itoa(i))
-			widget.Gauge(c, x+4, y, cell-12, v/100)
+			c.TextFit(x, y, 4, style(theme.Muted), strconv.Itoa(i))
+			widget.Gauge(c, x+5, y, cell-14, v/100)
 			c.TextRight(x+cell-8, y, 6, style(theme.Text), strconv.FormatFloat(min(v, 999), 'f', 0, 64)+" %")
 		}
 		return
 	}
 	c.Text(0, 0, style(theme.Muted), "cores")
 	bars := c.Sub(widget.Rect{X: 6, Y: 0, W: c.W() - 6, H: c.H()})
+	if gap := bars.W() / max(1, len(cores)); gap >= 2 { // room to tell them apart
+		for i, v := range cores {
+			chart.Columns(bars.Sub(widget.Rect{X: i * 2, Y: 0, W: 1, H: bars.H()}), []float64{v}, 100)
+		}
+		return
+	}
 	shown := cores
 	if n := bars.W(); len(cores) > n && n > 0 { // more cores than columns: the busiest of each group
 		shown = make([]float64, n)
@@ -264,7 +282,11 @@ func drawCores(c *widget.Canvas, cores []float64) {
 
 func (o Overview) work(c *widget.Canvas, r widget.Rect, env Env) {
 	s := &env.Data.Stats
-	in := widget.Panel(c, r, "work", "", false)
+	note := ""
+	if env.Data.HasStats {
+		note = widget.Number(s.TasksPerS) + " done/s"
+	}
+	in := widget.Panel(c, r, "work", note, false)
 	if !env.Data.HasStats {
 		widget.Centre(in, "no counts yet")
 		return
@@ -286,38 +308,44 @@ func (o Overview) work(c *widget.Canvas, r widget.Rect, env Env) {
 		in.Zone(widget.Rect{X: 0, Y: y, W: in.W(), H: 1}, "state", i)
 		y++
 	}
-	room := in.H() - y
-	if room >= 5 {
+	if room := in.H() - y; room >= 5 {
 		y++
 	}
-	lines := []struct{ label, value string }{
-		{"done", widget.Number(s.TasksPerS) + " /s"},
-		{"start", waits(s.SubmitToStart)},
-		{"end", waits(s.SubmitToDone)},
-	}
-	if room < 3 {
-		lines = lines[:min(len(lines), room)]
-	} else if room >= 5 {
-		in.TextRight(0, y, in.W(), style(theme.Muted), "p50 / p95 / p99 ")
-		lines[1].label, lines[2].label = "to start", "to end"
-		y++
-		lines = append(lines[1:], lines[0])
-	}
-	for _, l := range lines {
-		in.Text(0, y, style(theme.Muted), l.label)
-		in.TextRight(widget.Width(l.label)+1, y, in.W()-widget.Width(l.label)-1, style(theme.Text), l.value)
+	if in.W() >= 34 && in.H()-y >= 4 {
+		in.Text(0, y, style(theme.Muted), "time to")
+		for i, name := range []string{"p50", "p95", "p99"} {
+			in.TextRight(in.W()-26+i*9, y, 8, style(theme.Muted), name)
+		}
 		y++
 	}
-	if rest := in.H() - y; rest >= 2 {
+	for _, l := range []struct {
+		label string
+		q     models.Quantiles
+	}{{"start", s.SubmitToStart}, {"end", s.SubmitToDone}} {
+		if y >= in.H() {
+			return
+		}
+		drawWaits(in, y, l.label, l.q)
+		y++
+	}
+	if rest := in.H() - y; rest >= 3 {
 		trail := env.Data.Trails[trailDone]
-		graph := in.Sub(widget.Rect{X: 0, Y: y, W: in.W(), H: min(rest, 8)})
+		graph := in.Sub(widget.Rect{X: 0, Y: y + 1, W: in.W(), H: min(rest-1, 8)})
 		top, _ := trail.over(graph.W() * chart.PerCell(env.Theme.Level))
-		chart.Spark(graph, trail.Values(), max(top, 1), theme.Good, false)
+		chart.Spark(graph, trail.Values(), max(top*1.1, 1), theme.Good, false)
 	}
 }
 
-func waits(q models.Quantiles) string {
-	return widget.Millis(q.P50) + " / " + widget.Millis(q.P95) + " / " + widget.Millis(q.P99)
+// drawWaits draws three quantiles in columns, or two where there is less room.
+func drawWaits(in *widget.Canvas, y int, label string, q models.Quantiles) {
+	in.Text(0, y, style(theme.Muted), label)
+	if in.W() >= 34 {
+		for i, v := range []float64{q.P50, q.P95, q.P99} {
+			in.TextRight(in.W()-26+i*9, y, 8, style(theme.Text), widget.Millis(v))
+		}
+		return
+	}
+	in.TextRight(6, y, in.W()-6, style(theme.Text), "p50 "+widget.Millis(q.P50)+" p95 "+widget.Millis(q.P95))
 }
 
 func poolColumns() []widget.Column {
@@ -362,7 +390,7 @@ func legend(c *widget.Canvas, r widget.Rect, env Env) {
 
 // poolRows draws pools as a table with size bars, the cursor in view.
 func poolRows(in *widget.Canvas, env Env, pools []models.PoolStatus, cursor int, mark bool) {
-	t := widget.NewTable(in.W(), poolColumns())
+	t := widget.NewTable(in.W()-1, poolColumns())
 	t.Header(in, 0)
 	rows := in.Sub(widget.Rect{X: 0, Y: 1, W: in.W(), H: in.H() - 1})
 	most := 1
@@ -383,7 +411,7 @@ func poolRows(in *widget.Canvas, env Env, pools []models.PoolStatus, cursor int,
 func poolCells(p *models.PoolStatus, env Env) []widget.Cell {
 	name, nameStyle := widget.Clean(p.Name), style(theme.Text)
 	if p.Paused {
-		name, nameStyle = name+" "+env.Theme.Glyphs.Pause+" paused", style(theme.Warn)
+		name, nameStyle = env.Theme.Glyphs.Pause+" "+name+" paused", style(theme.Warn)
 	}
 	if p.Trouble != "" {
 		name, nameStyle = env.Theme.Glyphs.Warning+" "+name+" trouble", style(theme.Bad)
@@ -481,6 +509,8 @@ func drawEvent(c *widget.Canvas, y int, e *models.Event, env Env) {
 	if e.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", e.Attempt))
 	}
-	x = c.Text(x, y, style(theme.Text), strings.Join(parts, " ")) + 1
+	if len(parts) > 0 {
+		x = c.Text(x, y, style(theme.Text), strings.Join(parts, " ")) + 1
+	}
 	c.TextFit(x, y, c.W()-x, style(theme.Muted), widget.Clean(e.Message))
 }

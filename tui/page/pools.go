@@ -337,5 +337,5 @@ func askPolicy(pool *models.PoolStatus) Dialog {
 
 // rows of the table of pools, frame and header included.
 func (p Pools) tableRows(h, pools int) int {
-	return min(pools+3, max(4, h*3/10))
+	return min(pools+3, max(4, h*35/100))
 }

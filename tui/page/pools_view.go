@@ -36,16 +36,20 @@ func (p Pools) View(c *widget.Canvas, env Env) {
 	}
 	rest := h - top
 	facts := p.why(pool, w-2)
-	why := min(len(facts)+2, max(3, rest*35/100))
+	why := min(len(facts)+2, max(3, rest*45/100))
 	p.drawWhy(c, widget.Rect{X: 0, Y: top, W: w, H: why}, pool, facts)
 	y := top + why
 	lower := widget.Rect{X: 0, Y: y, W: w, H: h - y}
 	if p.open && p.decision < len(p.decisions.Decisions) {
+		if w >= splitsAt {
+			lower.W = w / 2
+			p.drawDemand(c, widget.Rect{X: lower.W, Y: y, W: w - lower.W, H: lower.H}, pool, env)
+		}
 		p.drawOpened(c, lower, &p.decisions.Decisions[p.decision], env)
 		return
 	}
 	switch {
-	case w >= 140:
+	case w >= splitsAt:
 		left := w / 2
 		p.drawDemand(c, widget.Rect{X: left, Y: y, W: w - left, H: lower.H}, pool, env)
 		p.drawLedger(c, widget.Rect{X: 0, Y: y, W: left, H: lower.H}, env)
@@ -134,7 +138,7 @@ func (p Pools) drawLedger(c *widget.Canvas, r widget.Rect, env Env) {
 		}
 		return
 	}
-	t := widget.NewTable(in.W(), ledgerColumns())
+	t := widget.NewTable(in.W()-1, ledgerColumns())
 	t.Header(in, 0)
 	rows := in.Sub(widget.Rect{X: 0, Y: 1, W: in.W(), H: in.H() - 1})
 	first := widget.Window(0, p.decision, rows.H(), len(list))
@@ -193,7 +197,7 @@ func (p Pools) drawDemand(c *widget.Canvas, r widget.Rect, pool *models.PoolStat
 			median[i] = models.Point{At: f.TargetAt(i), Value: f.P50[i]}
 			band.At = append(band.At, f.TargetAt(i))
 		}
-		plot.Lines = append(plot.Lines, chart.Line{Name: "P50 by " + widget.Clean(f.Model), Points: median, Step: step, Role: theme.Median, Stroke: chart.Dashed})
+		plot.Lines = append(plot.Lines, chart.Line{Name: "P50", Points: median, Step: step, Role: theme.Median, Stroke: chart.Dashed})
 		plot.Band = band
 	}
 	if wanted := p.wanted(); len(wanted) > 1 {
@@ -325,7 +329,7 @@ func (p Pools) drawOpened(c *widget.Canvas, r widget.Rect, d *models.Decision, e
 		case "":
 			role = theme.Muted
 		}
-		for i, t := range widget.Wrap(widget.Clean(l[1]), max(1, in.W()-11)) {
+		for i, t := range widget.Wrap(widget.Clean(l[1]), max(1, in.W()-12)) {
 			label := l[0]
 			if i > 0 {
 				label = ""

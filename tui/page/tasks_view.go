@@ -15,7 +15,7 @@ import (
 // height from which they stand above each other.
 const (
 	splitsAt = 140
-	stacksAt = 34
+	stacksAt = 30
 )
 
 func (t Tasks) splits(env Env) bool { return env.W >= splitsAt || env.H >= stacksAt }
@@ -67,7 +67,7 @@ func taskColumns() []widget.Column {
 		{Title: "RUN", Width: 9, Right: true, Drop: 3},
 		{Title: "AGE", Width: 7, Right: true, Drop: 2},
 		{Title: "AGENT", Width: 10, Drop: 8},
-		{Title: "WHAT", Width: 10, Grow: 5, Drop: 1},
+		{Title: "WHAT", Width: 18, Grow: 5, Drop: 1},
 	}
 }
 
@@ -114,7 +114,7 @@ func (t Tasks) drawList(c *widget.Canvas, r widget.Rect, env Env) {
 			columns[i].Sort = direction
 		}
 	}
-	table := widget.NewTable(body.W(), columns)
+	table := widget.NewTable(body.W()-1, columns)
 	table.Header(body, 0)
 	rows := body.Sub(widget.Rect{X: 0, Y: 1, W: body.W(), H: body.H() - 1})
 	first := widget.Window(t.first, t.cursor, rows.H(), len(t.rows))

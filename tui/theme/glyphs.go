@@ -45,9 +45,10 @@ type Glyphs struct {
 
 	AxisY, AxisCorner, AxisTick, Now string
 
-	Full, Half, Shade, Empty string   // of horizontal bars
-	Levels                   []string // of vertical bars, from nearly nothing to full
-	Wanted                   string   // where the wanted size stands in a bar
+	Bar, HalfBar       string   // of gauges
+	Full, Shade, Empty string   // of size bars
+	Levels             []string // of vertical bars, from nearly nothing to full
+	Wanted             string   // where the wanted size stands in a bar
 
 	Ellipsis, Cursor, Mark, Star, Live, Lost, Warning string
 	Up, Down, Left, Right, Bullet                     string
@@ -58,7 +59,8 @@ func glyphsFor(l Level) Glyphs {
 	g := Glyphs{
 		TopLeft: "╭", TopRight: "╮", BottomLeft: "╰", BottomRight: "╯", Horizontal: "─", Vertical: "│",
 		AxisY: "┤", AxisCorner: "└", AxisTick: "┬", Now: "┊",
-		Full: "█", Half: "▌", Shade: "▒", Empty: "░",
+		Bar: "━", HalfBar: "╸",
+		Full: "█", Shade: "▒", Empty: "░",
 		Levels: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, Wanted: "┃",
 		Ellipsis: "…", Cursor: "›", Mark: "●", Star: "★", Live: "●", Lost: "✗", Warning: "▲",
 		Up: "↑", Down: "↓", Left: "←", Right: "→", Bullet: "·",
@@ -69,6 +71,7 @@ func glyphsFor(l Level) Glyphs {
 	case Block:
 		g.TopLeft, g.TopRight, g.BottomLeft, g.BottomRight = "┌", "┐", "└", "┘"
 		g.Now, g.Wanted = "│", "│"
+		g.Bar, g.HalfBar = "■", "■"
 		g.Levels = []string{"▄", "▄", "▄", "▄", "█", "█", "█", "█"} // the console's font has no eighths
 		g.Ellipsis, g.Cursor, g.Mark, g.Star, g.Live, g.Lost, g.Warning = "~", "►", "•", "*", "•", "x", "▲"
 		g.Pause, g.Pool, g.Worker, g.Forecast = "=", "≡", "♦", "≈"
@@ -76,7 +79,8 @@ func glyphsFor(l Level) Glyphs {
 		g = Glyphs{
 			TopLeft: "+", TopRight: "+", BottomLeft: "+", BottomRight: "+", Horizontal: "-", Vertical: "|",
 			AxisY: "|", AxisCorner: "+", AxisTick: "+", Now: ":",
-			Full: "#", Half: "#", Shade: "=", Empty: ".",
+			Bar: "#", HalfBar: "#",
+			Full: "#", Shade: "=", Empty: ".",
 			Levels: []string{"_", ".", ",", "-", "=", "+", "*", "#"}, Wanted: "!",
 			Ellipsis: "~", Cursor: ">", Mark: "*", Star: "*", Live: "o", Lost: "x", Warning: "!",
 			Up: "^", Down: "v", Left: "<", Right: ">", Bullet: "-",

@@ -99,6 +99,14 @@ func (c *Canvas) set(x, y int, text string, st theme.Style) {
 	p.text, p.st = text, st
 }
 
+// put writes one cell and keeps the background that is there.
+func (c *Canvas) put(x, y int, text string, st theme.Style) {
+	if p := c.at(x, y); p != nil {
+		st.BG = p.st.BG
+		c.set(x, y, text, st)
+	}
+}
+
 // Text draws s from (x, y) as far as there is room, and gives the x after it. A
 // style without a background keeps the one that is there.
 func (c *Canvas) Text(x, y int, st theme.Style, s string) int {
@@ -228,6 +236,9 @@ func (g *grid) appendLine(buf []byte, line []cell) []byte {
 		if p.text == "" || p.text == " " { // a blank has no foreground
 			st.FG = theme.Plain
 			st.Attr &= theme.Reverse | theme.Underline
+			if st.BG == now.BG && st.Attr == now.Attr&(theme.Reverse|theme.Underline) {
+				st = now
+			}
 		}
 		if st != now {
 			if st == (theme.Style{}) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -98,6 +99,22 @@ func ByteSize(v float64) string {
 	return digits3(v) + " " + unit
 }
 
+// ByteShort is ByteSize for tight places: "1.2M".
+func ByteShort(v float64) string {
+	number, unit, ok := strings.Cut(ByteSize(v), " ")
+	if !ok {
+		return number
+	}
+	if v, err := strconv.ParseFloat(number, 64); err == nil && strings.Contains(number, ".") {
+		decimals := 0
+		if math.Abs(v) < 9.95 {
+			decimals = 1
+		}
+		number = strconv.FormatFloat(v, 'f', decimals, 64)
+	}
+	return number + unit[:1]
+}
+
 // Value is a series' value in its unit: "43.1 %", "1.20 MiB/s", "3.20 workers".
 func Value(v float64, unit string) string {
 	switch unit {
@@ -122,8 +139,10 @@ func Seconds(s float64) string {
 		return "?"
 	case s == 0:
 		return "0 s"
+	case s < 0.00995:
+		return neg + strconv.FormatFloat(math.Max(0.1, s*1000), 'f', 1, 64) + " ms"
 	case s < 0.0995:
-		return neg + Number(math.Max(0.01, s*1000)) + " ms"
+		return neg + strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
 	case s < 9.95:
 		return neg + strconv.FormatFloat(s, 'f', 1, 64) + " s"
 	case s < 99.5:

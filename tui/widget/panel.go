@@ -72,11 +72,11 @@ func Gauge(c *Canvas, x, y, w int, share float64) {
 	for i := range w {
 		switch {
 		case 2*i+1 < halves:
-			c.set(x+i, y, g.Full, theme.Fg(role))
+			c.put(x+i, y, g.Bar, theme.Fg(role))
 		case 2*i < halves:
-			c.set(x+i, y, g.Half, theme.Fg(role))
+			c.put(x+i, y, g.HalfBar, theme.Fg(role))
 		default:
-			c.set(x+i, y, g.Horizontal, theme.Fg(theme.Border))
+			c.put(x+i, y, g.Horizontal, theme.Fg(theme.Border))
 		}
 	}
 }
@@ -99,17 +99,17 @@ func SizeBar(c *Canvas, x, y, w, most, busy, idle, starting, wanted int) {
 	for i := range w {
 		switch {
 		case i < a:
-			c.set(x+i, y, g.Full, theme.Fg(theme.Busy))
+			c.put(x+i, y, g.Full, theme.Fg(theme.Busy))
 		case i < b:
-			c.set(x+i, y, g.Shade, theme.Fg(theme.Idle))
+			c.put(x+i, y, g.Shade, theme.Fg(theme.Idle))
 		case i < s:
-			c.set(x+i, y, g.Empty, theme.Fg(theme.Starting))
+			c.put(x+i, y, g.Empty, theme.Fg(theme.Starting))
 		default:
-			c.set(x+i, y, g.Bullet, theme.Fg(theme.Border))
+			c.put(x+i, y, g.Bullet, theme.Fg(theme.Border))
 		}
 	}
 	if wanted > 0 && wanted != busy+idle+starting {
-		c.set(x+max(0, end(wanted)-1), y, g.Wanted, theme.Fg(theme.Title))
+		c.put(x+max(0, end(wanted)-1), y, g.Wanted, theme.Fg(theme.Title))
 	}
 }
 
@@ -123,7 +123,7 @@ func Scrollbar(c *Canvas, first, shown, total int) {
 	at := min(h-size, first*(h-size)/max(1, total-shown))
 	for y := range h {
 		if y >= at && y < at+size {
-			c.set(c.W()-1, y, c.Glyphs().Wanted, theme.Fg(theme.Muted))
+			c.put(c.W()-1, y, c.Glyphs().Wanted, theme.Fg(theme.Muted))
 		}
 	}
 }
