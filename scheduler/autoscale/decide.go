@@ -9,6 +9,10 @@ import (
 	"loadstar/models"
 )
 
+// leastLoad is the offered load, in busy workers, under which a forecast counts as
+// none: a model's P90 is seldom exactly zero, and a pool must be able to rest.
+const leastLoad = 0.01
+
 // gridPoints is the number of equally likely loads that a forecast's quantiles
 // are read at.
 const gridPoints = 9
@@ -30,10 +34,12 @@ func Decide(p models.PoolSpec, in models.DecisionInput) models.Decision {
 	if d.Gate {
 		d.Want = max(d.Reactive, d.Predicted)
 	}
-	if p.Policy == models.PolicyStatic || p.Kind == models.KindExec {
+	if p.Policy == models.PolicyStatic || p.Kind.Slots() {
 		d.Want = p.Max
 	}
-	capHostCPU(&d, &in)
+	if p.Kind != models.KindHTTP { // whose work is done elsewhere
+		capHostCPU(&d, &in)
+	}
 	capSlowScaleIn(&d, p, &in)
 	capBounds(&d, p)
 	capMemory(&d, p, &in)
@@ -121,7 +127,7 @@ func grid(levels, values []float64) []float64 {
 	for k := range loads {
 		tau := (float64(k) + 0.5) / gridPoints
 		loads[k] = math.Max(0, quantileAt(levels[:n], values[:n], tau))
-		if math.IsNaN(loads[k]) || math.IsInf(loads[k], 0) {
+		if math.IsNaN(loads[k]) || math.IsInf(loads[k], 0) || loads[k] < leastLoad {
 			loads[k] = 0
 		}
 		if k > 0 {
@@ -170,7 +176,7 @@ func capHostCPU(d *models.Decision, in *models.DecisionInput) {
 // forecast asks for the workers, when one has been idle long enough, and then by
 // a tenth at a time (at least one).
 func capSlowScaleIn(d *models.Decision, p models.PoolSpec, in *models.DecisionInput) {
-	if p.Kind == models.KindExec || p.Policy == models.PolicyStatic {
+	if p.Kind.Slots() || p.Policy == models.PolicyStatic {
 		return
 	}
 	current := in.Ready + in.Starting
@@ -208,7 +214,7 @@ func capMemory(d *models.Decision, p models.PoolSpec, in *models.DecisionInput) 
 		return
 	}
 	current := in.Ready
-	if p.Kind == models.KindExec {
+	if p.Kind.Slots() {
 		current = in.Busy
 	}
 	usable := float64(in.FreeMemory) * (1 - memoryMargin)
@@ -228,8 +234,8 @@ func sentence(d *models.Decision, p models.PoolSpec, in *models.DecisionInput, p
 	switch {
 	case p.Policy == models.PolicyStatic:
 		b.WriteString("the policy is static, so the pool stays at its max")
-	case p.Kind == models.KindExec:
-		fmt.Fprintf(&b, "exec slots cost nothing while idle, so all are open; %d busy and %d queued use %d", in.Busy, in.Queued, min(d.Want, in.Busy+in.Queued))
+	case p.Kind.Slots():
+		fmt.Fprintf(&b, "%s slots cost nothing while idle, so all are open; %d busy and %d queued use %d", p.Kind, in.Busy, in.Queued, min(d.Want, in.Busy+in.Queued))
 	case d.Gate && d.Predicted > d.Reactive:
 		fmt.Fprintf(&b, "%s expects up to %.1f busy workers at %s and a worker takes %.1fs to be there, while what is here now asks for %d",
 			in.Forecast.Model, peak, d.PredictedAt.Format("15:04:05"), in.LeadS, d.Reactive)

@@ -169,6 +169,17 @@ func TestAPoolShrinksSlowlyAndOnlyWhenIdle(t *testing.T) {
 	}
 }
 
+func TestAForecastOfNextToNothingLetsThePoolRest(t *testing.T) {
+	p, in := stdioPool(), calmInput()
+	p.Min, in.Busy, in.ArrivalsPerS, in.Ready = 0, 0, 0, 1
+	for _, q := range in.Forecast.Values {
+		q[0], q[1], q[2] = 0, 0, 0.001
+	}
+	if d := Decide(p, in); d.Want != 0 {
+		t.Errorf("%d: %s", d.Want, d.Reason)
+	}
+}
+
 func TestMemoryAndCPUHoldWorkersBack(t *testing.T) {
 	p, in := stdioPool(), calmInput()
 	p.MemoryPerWorker, in.FreeMemory = 1<<30, 3<<30

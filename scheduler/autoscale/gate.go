@@ -23,8 +23,8 @@ func gate(p models.PoolSpec, in *models.DecisionInput) (open bool, why string) {
 	switch {
 	case p.Policy == models.PolicyReactive:
 		return false, "the policy is reactive"
-	case p.Kind == models.KindExec:
-		return false, "an exec slot has no cold start, so nothing is gained by opening it early"
+	case p.Kind.Slots():
+		return false, fmt.Sprintf("a slot of kind %s has no cold start, so nothing is gained by opening it early", p.Kind)
 	case f == nil || len(f.Values) == 0:
 		return false, "there is no forecast yet"
 	case in.Now.Sub(f.IssuedAt) > staleAfter(f, in):
