@@ -50,11 +50,14 @@ func FuzzScanBlock(f *testing.F) {
 	f.Add([]byte("\x32\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00aaaaaaaa\x02\x00subj"), uint64(1))
 	f.Fuzz(func(t *testing.T, data []byte, acked uint64) {
 		s := scan{stream: journalStream, acked: acked}
-		if bad := s.block(data); bad != nil {
+		if bad := s.block(data, 1); bad != nil {
 			if bad.Offset < 0 || bad.Offset > int64(len(data)) || bad.Why == "" {
 				t.Fatalf("%+v", bad)
 			}
-			hasFrame(data[bad.Offset:], bad.Seq)
+			s.name(bad, data[bad.Offset:])
+			if bad.Seq == 0 {
+				t.Fatal("damage without a sequence")
+			}
 		}
 		decodeMark(data)
 	})

@@ -71,7 +71,7 @@ func (j *Journal) replay(ctx context.Context, l *link, m manifest, frame func([]
 	}
 	err = read(ctx, l, journalStream, "", pos.seq+1, state.LastSeq, func(msg message) error {
 		if msg.seq != pos.seq+1 {
-			return &GapError{From: pos.seq + 1, To: msg.seq - 1, Before: pos.at, After: msg.at, Why: "the stream does not have them any more"}
+			return &GapError{From: pos.seq + 1, To: msg.seq - 1, Before: pos.at, After: msg.at, Why: "not in the stream any more"}
 		}
 		h, payload, err := decodeFrame(msg.data)
 		switch {
@@ -101,7 +101,7 @@ func (j *Journal) replay(ctx context.Context, l *link, m manifest, frame func([]
 		return pos, err
 	}
 	if pos.seq < state.LastSeq {
-		return pos, &GapError{From: pos.seq + 1, To: state.LastSeq, Before: pos.at, Why: "the stream does not hand them out"}
+		return pos, &GapError{From: pos.seq + 1, To: state.LastSeq, Before: pos.at, Why: "not handed out by the stream"}
 	}
 	return pos, release()
 }
@@ -115,9 +115,9 @@ func (j *Journal) bounds(ctx context.Context, l *link, m manifest) (jetstream.St
 	state := stream.CachedInfo().State
 	if state.Msgs > 0 && state.FirstSeq > m.Covered+1 || state.Msgs == 0 && state.LastSeq > m.Covered {
 		to := state.FirstSeq - 1
-		why := "the stream begins after them"
+		why := "the stream begins later"
 		if m.seq == 0 {
-			why += ", and there is no whole snapshot that covers them"
+			why += ", and no whole snapshot covers that"
 		}
 		return state, &GapError{From: m.Covered + 1, To: to, Before: m.at, After: state.FirstTime, Why: why}
 	}
@@ -127,7 +127,7 @@ func (j *Journal) bounds(ctx context.Context, l *link, m manifest) (jetstream.St
 			return state, err
 		}
 		if last := max(state.LastSeq, m.Covered); ok && acked > last {
-			return state, &GapError{From: last + 1, To: acked, Before: state.LastTime, Why: "they were acknowledged, and the stream ends before them"}
+			return state, &GapError{From: last + 1, To: acked, Before: state.LastTime, Why: "acknowledged, but the stream ends earlier"}
 		}
 	}
 	if state.LastSeq < m.Covered { // a stream that forgot where it was when it was emptied

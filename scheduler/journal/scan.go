@@ -2,13 +2,17 @@ package journal
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/minio/highwayhash"
 )
 
 // A block file of nats-server's file store is records one after another, integers
@@ -18,7 +22,8 @@ import (
 //	 4  seq     u64  bit 63: erased; bit 62: a tombstone, without a message
 //	12  time    i64  Unix nanoseconds
 //	20  slen    u16  bytes of subject
-//	22  subject, [u32 and headers], message, 8 bytes of HighwayHash
+//	22  subject, [u32 and headers], message, 8 bytes of HighwayHash of bytes 4 to 19,
+//	    the subject, the headers and the message, keyed by stream and block
 //
 // nats-server cuts its last block at the first damage that it sees as it opens, so
 // the files are read here first, and nothing is opened while they hold damage.
@@ -76,13 +81,13 @@ func (s *scan) dir(dir string) (torn string, err error) {
 		if err != nil {
 			return "", fmt.Errorf("journal: read block: %w", err)
 		}
-		bad := s.block(data)
+		bad := s.block(data, blockIndex(file))
 		if bad == nil {
 			continue
 		}
 		bad.Stream, bad.File = s.stream, file
-		isLast := i == len(files)-1
-		if isLast && bad.Seq > s.acked && !hasFrame(data[bad.Offset:], bad.Seq) {
+		later := s.name(bad, data[bad.Offset:])
+		if i == len(files)-1 && bad.Seq > s.acked && !later {
 			return fmt.Sprintf("message %d, %d bytes (%s)", bad.Seq, int64(len(data))-bad.Offset, bad.Why), nil
 		}
 		if s.stream == journalStream {
@@ -91,6 +96,32 @@ func (s *scan) dir(dir string) (torn string, err error) {
 		return "", bad
 	}
 	return "", nil
+}
+
+// name finds the damaged record's sequence, and whether a whole frame stands
+// after it: then it was not the last write. A torn write keeps its beginning, so
+// what stands where the record's own message begins is not a later one.
+func (s *scan) name(bad *CorruptError, data []byte) (later bool) {
+	own := messageStart(data)
+	var first uint64 // the first whole frame's sequence, 0 for none
+	for at := range wholeFrames(data) {
+		h, _, err := decodeFrame(data[at : at+frameSize(data[at:])])
+		if err == nil && first == 0 && s.stream == journalStream {
+			first = h.seq
+		}
+		if at != own {
+			later = true
+			break
+		}
+	}
+	switch {
+	case s.last > 0:
+		bad.Seq = s.last + 1
+	case first > 0 && (first < bad.Seq || bad.Seq == 0):
+		bad.Seq = first
+	}
+	bad.Seq = max(bad.Seq, 1)
+	return later
 }
 
 func blockIndex(file string) uint64 {
@@ -102,9 +133,14 @@ func blockIndex(file string) uint64 {
 }
 
 // block walks one block's records up to the first that is damaged.
-func (s *scan) block(data []byte) *CorruptError {
+func (s *scan) block(data []byte, index uint64) *CorruptError {
+	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", s.stream, index))
+	hash, err := highwayhash.NewDigest64(key[:])
+	if err != nil {
+		return &CorruptError{Seq: s.last + 1, Why: err.Error()} // cannot be: the key has its length
+	}
 	for at := 0; at < len(data); {
-		seq, tomb, message, size, why := record(data[at:])
+		seq, tomb, message, size, why := record(data[at:], hash)
 		if why == "" && !tomb {
 			var h header
 			var err error
@@ -115,10 +151,7 @@ func (s *scan) block(data []byte) *CorruptError {
 			}
 		}
 		if why != "" {
-			if s.last > 0 || seq > 1<<48 {
-				seq = s.last + 1 // the damaged record's own word counts only where there is no better
-			}
-			return &CorruptError{Seq: max(seq, 1), Offset: int64(at), Why: why}
+			return &CorruptError{Seq: seq, Offset: int64(at), Why: why} // name looks for a better sequence
 		}
 		s.last = max(s.last, seq) // a tombstone keeps the sequence of what was purged
 		at += size
@@ -128,7 +161,7 @@ func (s *scan) block(data []byte) *CorruptError {
 
 // record takes the first record apart; why is not empty where it is damaged. tomb
 // is true for a record without a message of ours.
-func record(data []byte) (seq uint64, tomb bool, message []byte, size int, why string) {
+func record(data []byte, hash *highwayhash.Digest64) (seq uint64, tomb bool, message []byte, size int, why string) {
 	if len(data) < recordHead+recordHash {
 		return 0, false, nil, 0, "it ends within its header"
 	}
@@ -144,6 +177,9 @@ func record(data []byte) (seq uint64, tomb bool, message []byte, size int, why s
 		return seq, false, nil, 0, fmt.Sprintf("it has %d bytes of %d", len(data), length)
 	}
 	size = int(length)
+	if !hashed(data[:size], hasHeaders, hash) {
+		return seq &^ (tombBit | erasedBit), false, nil, size, "its checksum does not match"
+	}
 	if seq&(tombBit|erasedBit) != 0 || seq == 0 {
 		return seq &^ (tombBit | erasedBit), true, nil, size, ""
 	}
@@ -159,23 +195,68 @@ func record(data []byte) (seq uint64, tomb bool, message []byte, size int, why s
 	return seq, false, data[start : size-recordHash], size, ""
 }
 
-// hasFrame reports whether a whole frame after seq stands somewhere in data: then
-// what is before it was not the last write.
-func hasFrame(data []byte, seq uint64) bool {
-	for {
-		i := bytes.Index(data, []byte(frameMagic))
-		if i < 0 {
-			return false
-		}
-		data = data[i:]
-		if len(data) >= headerSize {
-			size := uint64(headerSize) + uint64(binary.LittleEndian.Uint32(data[16:]))
-			if size <= uint64(len(data)) {
-				if h, _, err := decodeFrame(data[:size]); err == nil && (h.kind != kindFrame || h.seq > seq) {
-					return true
-				}
+// hashed checks nats-server's own checksum of a record.
+func hashed(data []byte, hasHeaders bool, hash *highwayhash.Digest64) bool {
+	end := len(data) - recordHash
+	subject := recordHead + int(binary.LittleEndian.Uint16(data[20:]))
+	rest := subject
+	if hasHeaders {
+		rest += 4
+	}
+	if rest > end {
+		return false
+	}
+	hash.Reset()
+	for _, part := range [][]byte{data[4:20], data[recordHead:subject], data[rest:end]} {
+		_, _ = hash.Write(part) // never fails
+	}
+	return bytes.Equal(hash.Sum(nil), data[end:])
+}
+
+// messageStart is where the first record's message begins, as its header says.
+func messageStart(data []byte) int {
+	if len(data) < recordHead {
+		return -1
+	}
+	start := recordHead + int(binary.LittleEndian.Uint16(data[20:]))
+	if binary.LittleEndian.Uint32(data)&headersBit == 0 {
+		return start
+	}
+	if len(data) < start+4 {
+		return -1
+	}
+	return start + 4 + int(binary.LittleEndian.Uint32(data[start:]))
+}
+
+// frameSize is the size of the frame that data begins with, as its header says;
+// 0 where data does not hold it.
+func frameSize(data []byte) int {
+	if len(data) < headerSize {
+		return 0
+	}
+	size := uint64(headerSize) + uint64(binary.LittleEndian.Uint32(data[16:]))
+	if size > uint64(len(data)) {
+		return 0
+	}
+	return int(size) //nolint:gosec // at most len(data)
+}
+
+// wholeFrames are the places at which whole frames begin.
+func wholeFrames(data []byte) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for at := 0; ; at++ {
+			i := bytes.Index(data[at:], []byte(frameMagic))
+			if i < 0 {
+				return
+			}
+			at += i
+			size := frameSize(data[at:])
+			if size == 0 {
+				continue
+			}
+			if _, _, err := decodeFrame(data[at : at+size]); err == nil && !yield(at) {
+				return
 			}
 		}
-		data = data[1:]
 	}
 }
