@@ -50,7 +50,8 @@ type ForecastRow struct {
 // measure is not defined (nothing scored, or a zero scale).
 type ModelScore struct {
 	Model    string   `json:"model"`
-	N        int      `json:"n"` // scored targets
+	N        int      `json:"n"`                  // scored targets
+	HeldOut  int      `json:"held_out,omitempty"` // of them, past ones on which a model was tried that had not seen them
 	MASE     *float64 `json:"mase"`
 	WAPE     *float64 `json:"wape"`
 	WQL      *float64 `json:"wql"`

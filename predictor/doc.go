@@ -27,6 +27,16 @@
 // time, sleeping in proportion so as to keep to its share of a core, on a copy
 // of the data, and hands the model back.
 //
+// # Evidence at once
+//
+// A model that was trained a moment ago has not been scored, and what decides on
+// scores (the champion, a pool's size) would have to wait for minutes or hours.
+// So a training that finds no evidence begins with a trial (holdout.go): a model
+// trained on all but the newest 15 % of the series forecasts from every moment of
+// that stretch, beside baselines that see no more, in a shadow of the group. The
+// scores are adopted, marked as held out; the forecasts are not kept, as they were
+// never issued; and the training goes on from the trial's model.
+//
 // # What is kept
 //
 // A forecast is kept exactly as issued, never made again with hindsight: in RAM

@@ -2,6 +2,7 @@ package predictor
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -124,6 +125,28 @@ func fitBaselines(values []float64, step time.Duration, horizon int) fit {
 		f.guess[m.Name()] = m.Loss()
 	}
 	return f
+}
+
+// take makes a fit the group's.
+func (g *group) take(f fit, end int64) {
+	g.season, g.scale, g.fitted, g.guess = f.season, f.scale, f.models, f.guess
+	g.fittedN, g.fittedAt = g.w.count, end
+}
+
+// issue keeps what the models said, after choosing the champion among them. bytes
+// is by how much more is kept.
+func (g *group) issue(f forecasts, at int64) (is *issue, changed bool, bytes int) {
+	names := make([]string, len(f.models))
+	for i, m := range f.models {
+		names[i] = m.name
+	}
+	g.levels, g.quantile = f.levels, f.quantile
+	changed = g.crown(names)
+	if len(names) == 0 {
+		return nil, false, 0
+	}
+	is = &issue{at: at, horizon: g.res.Horizon, models: f.models, champion: max(0, slices.Index(names, g.bench.champion))}
+	return is, changed, g.keep(is)
 }
 
 // naiveError is the mean |y[t] - y[t-m]|, 0 where there are none.

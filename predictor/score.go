@@ -21,6 +21,7 @@ const (
 // over the same cells, so that a model that came later is compared fairly.
 type tally struct {
 	cells, inside   float32
+	held            float32 // of cells, those of a trial: never issued
 	pinball, absErr float64 // mean over the three levels, summed over cells
 	last, snaive    float64 // the same loss of those models on these cells
 	absY            float64
@@ -30,6 +31,7 @@ type tally struct {
 func (t *tally) add(o tally) {
 	t.cells += o.cells
 	t.inside += o.inside
+	t.held += o.held
 	t.pinball += o.pinball
 	t.absErr += o.absErr
 	t.last += o.last
@@ -41,7 +43,7 @@ func (t *tally) add(o tally) {
 
 func (t tally) scaled(w float64) tally {
 	return tally{
-		cells: t.cells, inside: t.inside, pinball: w * t.pinball, absErr: w * t.absErr, last: w * t.last,
+		cells: t.cells, inside: t.inside, held: t.held, pinball: w * t.pinball, absErr: w * t.absErr, last: w * t.last,
 		snaive: w * t.snaive, absY: w * t.absY, short: t.short, shortN: t.shortN,
 	}
 }
@@ -200,7 +202,7 @@ func (b *board) relative(name string) (ratio float64, steps int, ok bool) {
 // in-sample naive forecast that MASE divides by.
 func (b *board) modelScore(name string, scale float64) models.ModelScore {
 	t, _ := b.sum(name, b.most)
-	out := models.ModelScore{Model: name, N: int(t.cells)}
+	out := models.ModelScore{Model: name, N: int(t.cells), HeldOut: int(t.held)}
 	n := float64(t.cells)
 	if n == 0 {
 		return out
@@ -250,10 +252,10 @@ func (c *bench) choose(b *board, names []string, guess map[string]float64) (chan
 	mine, _, scored := b.relative(c.champion)
 	switch {
 	case !have || c.champion == "":
-		return c.crown(best, fmt.Sprintf("%s has the lowest loss of the last %d scored steps, %s", best, bestSteps, versusLast(bestRatio)))
+		return c.crown(best, b.leads(best, bestSteps, bestRatio))
 	case best == c.champion:
 		c.challenger, c.streak = "", 0
-		c.why = fmt.Sprintf("%s has the lowest loss of the last %d scored steps, %s", best, bestSteps, versusLast(bestRatio))
+		c.why = b.leads(best, bestSteps, bestRatio)
 		return false
 	case !scored || bestRatio > leadNeeded*mine:
 		c.challenger, c.streak = "", 0
@@ -269,7 +271,21 @@ func (c *bench) choose(b *board, names []string, guess map[string]float64) (chan
 		c.why = fmt.Sprintf("%s stays for now: %s is %.0f %% better, for %d of %d steps", c.champion, best, 100*(1-bestRatio/mine), c.streak, streakNeeded)
 		return false
 	}
-	return c.crown(best, fmt.Sprintf("%s took over from %s: %.0f %% less loss over the last %d scored steps", best, c.champion, 100*(1-bestRatio/mine), bestSteps))
+	return c.crown(best, fmt.Sprintf("%s took over from %s: %.0f %% less loss over the last %s", best, c.champion, 100*(1-bestRatio/mine), b.evidence(best, bestSteps)))
+}
+
+// evidence says what so many scored steps of a model are.
+func (b *board) evidence(name string, steps int) string {
+	what := fmt.Sprintf("%d scored steps", steps)
+	if held := b.heldOut(name); held > 0 {
+		what += fmt.Sprintf(" (%d of them past ones that it was tried on without having seen them)", held)
+	}
+	return what
+}
+
+// leads says that a model is the best, and on what that rests.
+func (b *board) leads(name string, steps int, ratio float64) string {
+	return fmt.Sprintf("%s has the lowest loss of the last %s, %s", name, b.evidence(name, steps), versusLast(ratio))
 }
 
 // first chooses before there are scores: the least loss when fitted. It is never

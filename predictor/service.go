@@ -23,7 +23,10 @@ const (
 	maxSeriesLen = 200     // bytes of a series' name
 )
 
-var errHorizon = errors.New("the model's horizon is not the resolution's")
+var (
+	errHorizon = errors.New("the model's horizon is not the resolution's")
+	errNoModel = errors.New("no model came of the training")
+)
 
 // Service is the forecasting service. Its methods may be called from any
 // goroutine, before, during and after Run.
@@ -321,8 +324,7 @@ func (s *Service) refit(g *group, end int64) {
 	f := fitBaselines(g.w.upTo(end), g.step, g.res.Horizon)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g.season, g.scale, g.fitted, g.guess = f.season, f.scale, f.models, f.guess
-	g.fittedN, g.fittedAt = g.w.count, end
+	g.take(f, end)
 }
 
 // issue makes and keeps the forecast due.
@@ -335,21 +337,15 @@ func (s *Service) issue(g *group, due, end int64) {
 	if len(f.models) == 0 {
 		return
 	}
-	names := make([]string, len(f.models))
-	for i, m := range f.models {
-		names[i] = m.name
-	}
 	s.mu.Lock()
 	failing := f.failed != nil && !g.failing
 	g.failing = f.failed != nil
 	if errors.Is(f.failed, errHorizon) {
 		g.learned, g.triedOn = nil, 0
 	}
-	g.levels, g.quantile = f.levels, f.quantile
 	before := g.bench.champion
-	changed := g.crown(names)
-	is := &issue{at: due, horizon: g.res.Horizon, models: f.models, champion: max(0, slices.Index(names, g.bench.champion))}
-	s.bytes += g.keep(is)
+	is, changed, bytes := g.issue(f, due)
+	s.bytes += bytes
 	s.evict()
 	why := g.bench.why
 	s.mu.Unlock()

@@ -44,7 +44,8 @@ type trainJob struct {
 	took  time.Duration
 	saved error
 
-	preempted bool // Run's goroutine's: cancelled for a request
+	trial     *trial // nil where there is evidence enough
+	preempted bool   // Run's goroutine's: cancelled for a request
 }
 
 // trainRequest is a person's wish to train now.
@@ -87,7 +88,7 @@ func (t *trainer) do(j *trainJob) {
 	if j.request != nil {
 		share = 1
 	}
-	j.model, j.err = t.cfg.Learner.Train(j.ctx, j.spec, j.data, j.prev, Hooks{
+	j.model, j.err = t.learn(j, Hooks{
 		Progress: func(done, loss float64) {
 			j.progress.Store(math.Float64bits(done))
 			j.report(done, loss, "training")
@@ -104,12 +105,9 @@ func (j *trainJob) report(done, loss float64, status string) {
 	if j.request == nil {
 		return
 	}
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		loss = 0
-	}
 	select {
 	case j.request.progress <- models.TrainProgress{
-		Series: j.group.series, StepS: j.group.step.Seconds(), Done: min(max(done, 0), 1), Loss: loss, Status: status,
+		Series: j.group.series, StepS: j.group.step.Seconds(), Done: min(max(done, 0), 1), Loss: finite(loss), Status: status,
 	}:
 	default:
 	}
@@ -187,6 +185,7 @@ func (s *Service) prepare(ctx context.Context, j *trainJob) {
 	j.data = g.sequence(g.w.end(), s.cfg.MaxPoints)
 	j.data.Values = slices.Clone(j.data.Values)
 	j.prev, j.points, j.path = g.learned, g.w.count, s.checkpoint(g.key)
+	j.trial = g.newTrial(&s.cfg, j.data.Values, g.w.end())
 	s.mu.Lock()
 	g.progress = &j.progress
 	s.mu.Unlock()
@@ -262,6 +261,11 @@ func (s *Service) trained(j *trainJob) {
 	}
 	if j.err == nil {
 		g.learned, g.trainedOn, g.trainS, g.trouble = j.model, j.points, j.took.Seconds(), ""
+		if j.trial != nil && j.trial.ran {
+			g.board.adopt(j.trial.shadow.board.steps, s.cfg.Learner.Name())
+			// Whoever led at the end of the trial has shown it for long enough.
+			g.bench.challenger, g.bench.streak = j.trial.shadow.bench.champion, streakNeeded
+		}
 	} else if !preempted {
 		g.trouble = j.err.Error()
 	}
