@@ -194,7 +194,10 @@ func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
 	fact := func(format string, args ...any) { e.Facts = append(e.Facts, fmt.Sprintf(format, args...)) }
 	switch {
 	case t.state == statePending:
-		e.Text = "It is PENDING: it " + strings.TrimPrefix(m.Detail, "it ") + "."
+		e.Text = "It is PENDING: " + m.Detail + "."
+		if !strings.HasPrefix(m.Detail, "it ") && !strings.HasPrefix(m.Detail, "its ") {
+			e.Text = "It is PENDING: it " + m.Detail + "."
+		}
 		switch t.reason {
 		case reasonScheduled, reasonBackoff:
 			e.Text = "It is PENDING and starts " + m.Detail + "."
