@@ -135,6 +135,9 @@ then hand it work with ` + "`loadstar submit -- CMD`" + `; ` + "`loadstar demo`"
 	if a.deps.Demo != nil {
 		a.add("run", a.demoCmd())
 	}
+	if a.deps.Bench != nil {
+		a.add("run", a.benchCmd())
+	}
 	a.add("", a.configCmd(), a.doctorCmd(), a.versionCmd(), a.manCmd())
 	a.add("", a.deps.Commands...)
 	return cmd

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"loadstar/cmd/internal/app"
 	"loadstar/cmd/internal/config"
 	"loadstar/models"
 	"loadstar/scheduler/client"
@@ -83,6 +84,8 @@ type Deps struct {
 	Screen func(ctx context.Context, cfg config.Config, o ScreenOptions, s Streams) error
 	// ReadCSV reads a timestamp,value file for import.
 	ReadCSV func(r io.Reader, name string) (History, error)
+	// Bench measures the queue.
+	Bench func(ctx context.Context, o app.BenchOptions) (app.BenchResult, error)
 	// Commands are further commands, as `backtest`.
 	Commands []*cobra.Command
 	// Now is the clock; default time.Now.

@@ -37,6 +37,7 @@ func DefaultDeps() Deps {
 				ColdStart: o.ColdStart, Version: version, Screen: screen(o.Screen, s), Stdout: s.Out, Stderr: s.Err,
 			})
 		},
+		Bench:    app.RunBench,
 		Commands: []*cobra.Command{demoWorkerCmd()},
 	}
 }
