@@ -128,9 +128,14 @@ func (a *area) x(t time.Time) float64 {
 	return t.Sub(a.from).Seconds() / a.span * float64(a.w-1)
 }
 
+// y is never far outside: what lies beyond the range ends a row beyond the edge.
 func (a *area) y(v float64) float64 {
 	v = max(-largest, min(largest, v))
-	return float64(a.h-1) * (1 - (v-a.lo)/(a.hi-a.lo))
+	y := float64(a.h-1) * (1 - (v-a.lo)/(a.hi-a.lo))
+	if math.IsNaN(y) {
+		return 0
+	}
+	return max(-1, min(float64(a.h), y))
 }
 
 // Draw draws the plot over the whole canvas.

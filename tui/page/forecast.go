@@ -223,7 +223,7 @@ func (f Forecast) span(now time.Time) (from, to time.Time, stepS float64, steps 
 
 // seconds is a step as a duration; a step that cannot be is a second.
 func seconds(s float64) time.Duration {
-	if !(s > 0) || s > 1e8 {
+	if !(s >= 0.001) || s > 1e8 {
 		return time.Second
 	}
 	return time.Duration(s * float64(time.Second))

@@ -251,7 +251,9 @@ func (g *grid) appendLine(buf []byte, line []cell) []byte {
 		switch {
 		case p.text == "":
 			buf = append(buf, ' ')
-		case g.theme.Level == theme.ASCII && p.text[0] >= utf8.RuneSelf:
+		case g.theme.Level == theme.ASCII && p.text[0] < utf8.RuneSelf:
+			buf = append(buf, p.text[0]) // without its marks
+		case g.theme.Level == theme.ASCII:
 			r, _ := utf8.DecodeRuneInString(p.text)
 			buf = append(buf, theme.ASCIIOf(r))
 			if i+1 < len(line) && line[i+1].text == tail {
