@@ -94,13 +94,21 @@ func countIf(known []models.Task, is func(models.State) bool) int {
 func askCancel(sel models.Selection, known []models.Task, count int) Dialog {
 	d := Dialog{Title: "Cancel " + plural(count, "task") + "?", Yes: "Cancel " + plural(count, "task"), Alarm: true}
 	if n := countIf(known, func(s models.State) bool { return s == models.Running }); n > 0 {
-		d.Lines = append(d.Lines, fmt.Sprintf("%s running: SIGTERM first, then SIGKILL.", isAre(n)))
+		d.Lines = append(d.Lines, atLeast(known, count)+isAre(n)+" running: SIGTERM first, then SIGKILL.")
 	}
 	if n := countIf(known, models.State.Final); n > 0 {
-		d.Lines = append(d.Lines, fmt.Sprintf("%s final already and will be left alone.", isAre(n)))
+		d.Lines = append(d.Lines, atLeast(known, count)+isAre(n)+" final already and will be left alone.")
 	}
 	d.Then = func(Dialog) ([]Request, error) { return []Request{Cancel{Selection: sel}}, nil }
 	return d
+}
+
+// atLeast says that not all of the tasks are known here.
+func atLeast(known []models.Task, count int) string {
+	if len(known) < count {
+		return "At least "
+	}
+	return ""
 }
 
 func isAre(n int) string {
@@ -117,7 +125,7 @@ func askRetry(sel models.Selection, known []models.Task, count int) Dialog {
 	}
 	retried := func(s models.State) bool { return s == models.Failed || s == models.Cancelled }
 	if n := countIf(known, func(s models.State) bool { return !retried(s) }); n > 0 {
-		d.Lines = append(d.Lines, fmt.Sprintf("%s neither FAILED nor CANCELLED and will be left alone.", isAre(n)))
+		d.Lines = append(d.Lines, atLeast(known, count)+isAre(n)+" neither FAILED nor CANCELLED and will be left alone.")
 	}
 	d.Then = func(d Dialog) ([]Request, error) {
 		return []Request{Retry{Selection: sel, WithDependents: d.On}}, nil

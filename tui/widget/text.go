@@ -19,7 +19,7 @@ func Clean(s string) string {
 	if plain(s) {
 		return s
 	}
-	if strings.ContainsAny(s, "\x1b\u009b\u009d\u0090") {
+	if strings.Contains(s, "\x1b") {
 		s = ansi.Strip(s)
 	}
 	var b strings.Builder
@@ -210,6 +210,7 @@ func Wrap(s string, w int) []string {
 		for n > w {
 			head := Fit(word, w, "")
 			if head == "" { // a wide glyph on a one-cell line
+				word, n = "", 0
 				break
 			}
 			lines = append(lines, head)
