@@ -114,6 +114,9 @@ func (d *taskDecoder) one() (TaskSpec, error) {
 	if string(spec.Input) == "null" {
 		spec.Input = nil
 	}
+	if spec.HTTP != nil && string(spec.HTTP.Body) == "null" {
+		spec.HTTP.Body = nil
+	}
 	if err := spec.Validate(); err != nil {
 		var fe *FieldError
 		if errors.As(err, &fe) {
@@ -129,6 +132,9 @@ func decodeField(text json.RawMessage, into any) error {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) && mismatch.Field != "" {
+		return fmt.Errorf("%s: a JSON %s does not fit here (%s expected)", mismatch.Field, mismatch.Value, jsonKind(mismatch.Type))
+	}
 	if errors.As(err, &mismatch) {
 		return fmt.Errorf("a JSON %s does not fit here (%s expected)", mismatch.Value, jsonKind(mismatch.Type))
 	}

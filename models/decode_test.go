@@ -60,6 +60,17 @@ func TestBadDocumentsAreRefusedNamingLineAndField(t *testing.T) {
 		{`[{"run":["a"]},` + "\n3]", "f:2: a task must be a JSON object"},
 		{`[{"run":["a"]}] x`, "f:1: something follows the array"},
 		{`{"task_id":"a b"}`, "f:1: task a b: task_id:"},
+		{`{"http":{"urll":"http://h/"}}`, `f:1: http: unknown field "urll"`},
+		{`{"http":"http://h/"}`, "f:1: http: a JSON string does not fit here (an object expected)"},
+		{`{"http":{"headers":{"A":1}}}`, "f:1: http: headers"},
+		{`{"http":{"url":"host/path"}}`, `f:1: http.url: "host/path" is not an absolute http or https address`},
+		{`{"http":{"url":"http://me:secret@h:x/"}}`, "f:1: http.url: it is not an address"},
+		{`{"http":{"method":"get"}}`, `f:1: http.method: "get" is not one of GET`},
+		{`{"http":{"headers":{"a b":"c"}}}`, `f:1: http.headers: "a b" is not a header's name`},
+		{`{"http":{"headers":{"a":"b\nc"}}}`, "f:1: http.headers: the value of a holds a line break"},
+		{`{"http":{"headers":{"Content-Length":"1"}}}`, "f:1: http.headers: Content-Length is not for a task to set"},
+		{`{"http":{"body":1},"input":2}`, "f:1: http.body: a request has either a body or the task's input"},
+		{`{"http":{},"run":["x"]}`, "f:1: http: a task has either a command (run) or a request"},
 	} {
 		got, err := models.DecodeTasks([]byte(c.text), "f")
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
@@ -80,6 +91,7 @@ func TestTaskKeepsItsFieldsThroughJSON(t *testing.T) {
 	spec.TaskID, spec.Run, spec.Timeout = "a", []string{"x"}, models.Duration(90*time.Second)
 	spec.Resources = &models.Resources{CPU: 1, Memory: 512 << 20}
 	spec.Input = json.RawMessage(`{"n":1}`)
+	spec.HTTP = &models.HTTPRequest{URL: "http://h/", Method: "PUT", Headers: map[string]string{"A": "b"}}
 	want := models.Task{TaskSpec: spec, State: models.Running, Attempt: 2, SubmittedAt: at, StartedAt: &at, Attempts: []models.Attempt{{Attempt: 1}}}
 	text, err := json.Marshal(want)
 	if err != nil {
@@ -99,7 +111,22 @@ func TestTaskKeepsItsFieldsThroughJSON(t *testing.T) {
 	}
 }
 
+func TestANullBodyIsNone(t *testing.T) {
+	got, err := models.DecodeTasks([]byte(`[{"http":{"url":"http://h/","body":null},"input":1},{"http":null,"input":1}]`), "f")
+	if err != nil || got[0].HTTP.Body != nil || got[1].HTTP != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestAPasswordInAnAddressIsNotShown(t *testing.T) {
+	spec := models.TaskSpec{HTTP: &models.HTTPRequest{URL: "https://me:secret@h/x"}}
+	if got := spec.String(); got != "POST https://me:xxxxx@h/x" {
+		t.Error(got)
+	}
+}
+
 func FuzzDecodeTasks(f *testing.F) {
+	f.Add([]byte(`{"http":{"url":"http://h/","method":"GET","headers":{"A":"b"},"body":"x"}}`))
 	f.Add([]byte(`{"task_id":"a","run":["true"]}`))
 	f.Add([]byte("[{\"priority\":\"low\"},{\"timeout\":3}]"))
 	f.Add([]byte("{}\n{\"labels\":{\"a\":\"b\"},\"not_before\":\"2026-01-01T00:00:00Z\"}"))

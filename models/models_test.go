@@ -91,6 +91,7 @@ func TestPoolsAreCheckedNamingTheField(t *testing.T) {
 		"pools.p.policy":     func(p *models.PoolSpec) { p.Policy = "guess" },
 		"pools.p.slo":        func(p *models.PoolSpec) { p.SLO = -1 },
 		"pools.p.violations": func(p *models.PoolSpec) { p.Violations = 1 },
+		"pools.p.url":        func(p *models.PoolSpec) { p.URL = "https://host/" },
 	} {
 		bad := good
 		spoil(&bad)
@@ -109,6 +110,60 @@ func TestPoolSeriesNamesComeApartAgain(t *testing.T) {
 	for _, name := range []string{"host.cpu", "pool.", "pool.x", "pool.x.", "pool..load"} {
 		if _, _, ok := models.ParsePoolSeries(name); ok {
 			t.Errorf("%q was taken for a pool's series", name)
+		}
+	}
+}
+
+func TestAnHTTPPoolIsCheckedNamingTheField(t *testing.T) {
+	good := models.PoolSpec{Name: "p", Kind: models.KindHTTP, Max: 3}.WithDefaults()
+	for _, address := range []string{"", "http://localhost:8080/run", "https://me:pw@host/"} {
+		if good.URL = address; good.Validate() != nil {
+			t.Errorf("%q: %v", address, good.Validate())
+		}
+	}
+	for _, address := range []string{"host/path", "ftp://host/", "http://", "http://:80/", "/path", "http://h h/", "unix:/x"} {
+		var fe *models.FieldError
+		if good.URL = address; !errors.As(good.Validate(), &fe) || fe.Field != "pools.p.url" {
+			t.Errorf("%q: %v", address, good.Validate())
+		}
+	}
+	good.URL, good.Command = "", []string{"x"}
+	var fe *models.FieldError
+	if !errors.As(good.Validate(), &fe) || fe.Field != "pools.p.command" {
+		t.Error(good.Validate())
+	}
+}
+
+func TestATaskMustBeOfItsPoolsKind(t *testing.T) {
+	request := func(url string) *models.HTTPRequest { return &models.HTTPRequest{URL: url} }
+	pool := func(kind models.PoolKind, url string) models.PoolSpec {
+		return models.PoolSpec{Name: "p", Kind: kind, URL: url}
+	}
+	for name, c := range map[string]struct {
+		pool  models.PoolSpec
+		task  models.TaskSpec
+		field string // empty: it is taken
+	}{
+		"exec":                       {pool(models.KindExec, ""), models.TaskSpec{Run: []string{"x"}}, ""},
+		"exec, no command":           {pool(models.KindExec, ""), models.TaskSpec{HTTP: request("http://h/")}, "run"},
+		"stdio":                      {pool(models.KindStdio, ""), models.TaskSpec{Description: "x"}, ""},
+		"stdio, command":             {pool(models.KindStdio, ""), models.TaskSpec{Run: []string{"x"}}, "run"},
+		"stdio, request":             {pool(models.KindStdio, ""), models.TaskSpec{HTTP: request("http://h/")}, "http"},
+		"stdio, nothing":             {pool(models.KindStdio, ""), models.TaskSpec{}, "input"},
+		"http":                       {pool(models.KindHTTP, ""), models.TaskSpec{HTTP: request("http://h/")}, ""},
+		"http, input":                {pool(models.KindHTTP, "http://h/"), models.TaskSpec{Input: []byte("1")}, ""},
+		"http, a request to its url": {pool(models.KindHTTP, "http://h/"), models.TaskSpec{HTTP: request("")}, ""},
+		"http, command":              {pool(models.KindHTTP, "http://h/"), models.TaskSpec{Run: []string{"x"}}, "run"},
+		"http, input, no url":        {pool(models.KindHTTP, ""), models.TaskSpec{Input: []byte("1")}, "http"},
+		"http, request, no url":      {pool(models.KindHTTP, ""), models.TaskSpec{HTTP: request("")}, "http.url"},
+		"http, nothing":              {pool(models.KindHTTP, "http://h/"), models.TaskSpec{}, "input"},
+		"http, env":                  {pool(models.KindHTTP, "http://h/"), models.TaskSpec{Input: []byte("1"), Env: map[string]string{"A": "b"}}, "env, dir, stdin"},
+	} {
+		c.task.TaskID = "t"
+		err := c.pool.CheckTask(&c.task)
+		var fe *models.FieldError
+		if c.field == "" && err != nil || c.field != "" && (!errors.As(err, &fe) || fe.Field != c.field || fe.TaskID != "t") {
+			t.Errorf("%s: %v, want %q", name, err, c.field)
 		}
 	}
 }

@@ -13,7 +13,12 @@ type PoolKind string
 const (
 	KindExec  PoolKind = "exec"  // a process a task; a worker is a slot
 	KindStdio PoolKind = "stdio" // a long-lived process a worker, spoken to in JSON-RPC
+	KindHTTP  PoolKind = "http"  // a request a task; a worker is a slot
 )
+
+// Slots reports whether a worker of the kind is but a slot: nothing is started for
+// it, so it has no cold start and costs nothing while it is idle.
+func (k PoolKind) Slots() bool { return k == KindExec || k == KindHTTP }
 
 // PoolPolicy is how a pool's size is chosen.
 type PoolPolicy string
@@ -38,6 +43,7 @@ type PoolSpec struct {
 	Command         []string          `json:"command,omitempty"` // stdio: how a worker is started
 	Env             map[string]string `json:"env,omitempty"`
 	Dir             string            `json:"dir,omitempty"`
+	URL             string            `json:"url,omitempty"` // http: where a task without an address of its own goes
 	Capabilities    []string          `json:"capabilities,omitempty"`
 	Min             int               `json:"min"`               // workers kept, whatever the load
 	Max             int               `json:"max"`               // workers at most
@@ -57,10 +63,14 @@ func (p *PoolSpec) Validate() error {
 	}
 	field := func(name string) string { return "pools." + p.Name + "." + name }
 	switch {
-	case p.Kind != KindExec && p.Kind != KindStdio:
-		return Invalid(field("kind"), "%q is not exec or stdio", p.Kind)
+	case p.Kind != KindExec && p.Kind != KindStdio && p.Kind != KindHTTP:
+		return Invalid(field("kind"), "%q is not exec, stdio or http", p.Kind)
 	case p.Kind == KindStdio && (len(p.Command) == 0 || p.Command[0] == ""):
 		return Invalid(field("command"), "a stdio pool needs the command of its workers")
+	case p.Kind == KindHTTP && len(p.Command) > 0:
+		return Invalid(field("command"), "an http pool sends requests and starts no process")
+	case p.Kind != KindHTTP && p.URL != "":
+		return Invalid(field("url"), "only an http pool has one")
 	case p.Min < 0:
 		return Invalid(field("min"), "%d is negative", p.Min)
 	case p.Max < 1 || p.Max > 100_000:
@@ -75,6 +85,39 @@ func (p *PoolSpec) Validate() error {
 		return Invalid(field("violations"), "%v is not between 0 and 1", p.Violations)
 	case p.ColdStart < 0 || p.IdleTimeout < 0 || p.MemoryPerWorker < 0:
 		return Invalid(field("cold_start, idle_timeout, memory_per_worker"), "none may be negative")
+	}
+	if p.URL != "" {
+		return checkURL(field("url"), p.URL)
+	}
+	return nil
+}
+
+// CheckTask refuses a valid task that lacks what the pool's workers run, or that
+// asks for what they cannot do; the error is a *FieldError.
+func (p *PoolSpec) CheckTask(t *TaskSpec) error {
+	fail := func(field, format string, args ...any) error {
+		return &FieldError{TaskID: t.TaskID, Field: field, Problem: fmt.Sprintf(format, args...)}
+	}
+	hasInput := len(t.Input) > 0 || t.Description != ""
+	switch {
+	case p.Kind == KindExec && len(t.Run) == 0:
+		return fail("run", "the pool %s runs commands, and there is none", p.Name)
+	case p.Kind == KindStdio && len(t.Run) > 0:
+		return fail("run", "the workers of pool %s take an input, not a command", p.Name)
+	case p.Kind == KindStdio && t.HTTP != nil:
+		return fail("http", "the workers of pool %s take an input, not a request", p.Name)
+	case p.Kind == KindStdio && !hasInput:
+		return fail("input", "the workers of pool %s take an input, or else a description, and there is neither", p.Name)
+	case p.Kind == KindHTTP && len(t.Run) > 0:
+		return fail("run", "the pool %s sends requests and runs no command", p.Name)
+	case p.Kind == KindHTTP && t.HTTP == nil && p.URL == "":
+		return fail("http", "the pool %s has no url of its own, so that a task must hold a request", p.Name)
+	case p.Kind == KindHTTP && t.HTTP != nil && t.HTTP.URL == "" && p.URL == "":
+		return fail("http.url", "the pool %s has no url of its own, so that a request must name one", p.Name)
+	case p.Kind == KindHTTP && t.HTTP == nil && !hasInput:
+		return fail("input", "the pool %s sends a request, an input, or else a description, and there is none of them", p.Name)
+	case p.Kind == KindHTTP && (len(t.Env) > 0 || t.Dir != "" || t.Stdin != ""):
+		return fail("env, dir, stdin", "the pool %s starts no process that could have them", p.Name)
 	}
 	return nil
 }

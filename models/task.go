@@ -55,7 +55,8 @@ type TaskSpec struct {
 	Capabilities        []string          `json:"capabilities,omitempty"`
 	Affinity            *Affinity         `json:"affinity,omitempty"`
 	Run                 []string          `json:"run,omitempty"`   // exec pools: the command and its arguments
-	Input               json.RawMessage   `json:"input,omitempty"` // stdio pools: any JSON value; the description where absent
+	HTTP                *HTTPRequest      `json:"http,omitempty"`  // http pools: the request
+	Input               json.RawMessage   `json:"input,omitempty"` // stdio and http pools: any JSON value; the description where absent
 	Env                 map[string]string `json:"env,omitempty"`
 	Dir                 string            `json:"dir,omitempty"`
 	Stdin               string            `json:"stdin,omitempty"`
@@ -136,6 +137,17 @@ func (t *TaskSpec) checkCommand() error {
 	for _, a := range t.Run {
 		if strings.ContainsRune(a, 0) {
 			return Invalid("run", "an argument holds a NUL character")
+		}
+	}
+	if t.HTTP != nil {
+		switch {
+		case len(t.Run) > 0:
+			return Invalid("http", "a task has either a command (run) or a request, not both")
+		case len(t.HTTP.Body) > 0 && len(t.Input) > 0:
+			return Invalid("http.body", "a request has either a body or the task's input, not both")
+		}
+		if err := t.HTTP.validate(); err != nil {
+			return err
 		}
 	}
 	if t.Dir != "" && !filepath.IsAbs(t.Dir) {
@@ -320,6 +332,8 @@ func (t *TaskSpec) String() string {
 		return t.Description
 	case len(t.Run) > 0:
 		return strings.Join(t.Run, " ")
+	case t.HTTP != nil && t.HTTP.URL != "":
+		return t.HTTP.String()
 	case len(t.Input) > 0:
 		return string(t.Input)
 	}

@@ -70,7 +70,7 @@ func (c *Core) assign(t *task, a *agentState, w *worker) bool {
 		return false
 	}
 	c.told(t)
-	run := &Run{Worker: r.Worker, Task: t.document(), Attempt: int(t.attempt), Lease: t.lease}
+	run := &Run{Kind: t.pool.spec.Kind, URL: t.pool.spec.URL, Worker: r.Worker, Task: t.document(), Attempt: int(t.attempt), Lease: t.lease}
 	c.command(a, Command{Run: run}, false)
 	return true
 }

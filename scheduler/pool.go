@@ -87,7 +87,8 @@ func (c *Core) addPool(spec models.PoolSpec) *pool {
 
 func (p *pool) busy() int { return p.counts[stateAssigned] + p.counts[stateRunning] }
 
-func (p *pool) exec() bool { return p.spec.Kind == models.KindExec }
+// exec reports whether the core itself counts the pool's slots: nothing is started for them.
+func (p *pool) exec() bool { return p.spec.Kind.Slots() }
 
 // ready is how many workers are up and stay.
 func (p *pool) ready() int { return len(p.workers) - p.starting - p.stopping }

@@ -31,8 +31,10 @@ type StopWorker struct {
 	Worker string
 }
 
-// Run assigns an attempt. Worker is empty for exec pools, whose slots the core counts itself.
+// Run assigns an attempt. Worker is empty for exec and http pools, whose slots the core counts itself.
 type Run struct {
+	Kind    models.PoolKind // of the pool; empty is exec, or stdio where there is a Worker
+	URL     string          // http: the pool's own, for a task that names none
 	Worker  string
 	Task    models.TaskSpec
 	Attempt int

@@ -198,15 +198,11 @@ func (c *Core) checkSubmission(s *Submission) (known map[string]int, err error) 
 		}
 		known[spec.TaskID] = i
 		p := c.pools[spec.Pool]
-		switch {
-		case p == nil || !p.configured:
+		if p == nil || !p.configured {
 			return nil, fail("pool", "there is no pool %q (there is %s)", spec.Pool, c.poolNames())
-		case p.exec() && len(spec.Run) == 0:
-			return nil, fail("run", "the pool %s runs commands, and there is none", spec.Pool)
-		case !p.exec() && len(spec.Run) > 0:
-			return nil, fail("run", "the workers of pool %s take an input, not a command", spec.Pool)
-		case !p.exec() && len(spec.Input) == 0 && spec.Description == "":
-			return nil, fail("input", "the workers of pool %s take an input, or else a description, and there is neither", spec.Pool)
+		}
+		if err := p.spec.CheckTask(spec); err != nil {
+			return nil, err
 		}
 	}
 	return known, nil

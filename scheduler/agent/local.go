@@ -93,6 +93,7 @@ type Local struct {
 	cfg      Config
 	spawner  *worker.Spawner
 	exec     *worker.Exec
+	http     *worker.HTTP
 	commands *mailbox.Box[scheduler.Command]
 	endings  *mailbox.Box[ending]
 	outbox   *mailbox.Box[scheduler.Report]
@@ -113,10 +114,10 @@ type attemptKey struct {
 	lease  scheduler.Lease
 }
 
-// attempt is one that runs: on a worker, or in a process of its own.
+// attempt is one that runs: on a worker, in a process of its own, or as a request.
 type attempt struct {
-	worker string             // empty for exec
-	kill   chan time.Duration // exec: a grace, see worker.Exec
+	worker string             // empty for exec and http
+	kill   chan time.Duration // exec and http: a grace, see worker.Exec
 }
 
 // ending takes an attempt or a worker off the books; exactly one field is set.
@@ -141,9 +142,13 @@ func New(cfg Config) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
+	ht, err := worker.NewHTTP(worker.HTTPConfig{Logs: cfg.Logs, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
 	const buffer = 256 // saves the pump from waking for each report; correctness does not rest on it
 	a := &Local{
-		cfg: cfg, spawner: spawner, exec: ex,
+		cfg: cfg, spawner: spawner, exec: ex, http: ht,
 		commands: mailbox.New[scheduler.Command](), endings: mailbox.New[ending](), outbox: mailbox.New[scheduler.Report](),
 		reports:  make(chan scheduler.Report, buffer),
 		attempts: map[attemptKey]*attempt{}, workers: map[string]*worker.Stdio{},

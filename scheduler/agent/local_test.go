@@ -2,11 +2,14 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -213,6 +216,35 @@ func TestAKillRightBehindItsRunIsNotLost(t *testing.T) {
 	if f := s.nextFinished(); f.Outcome != "CANCELLED" {
 		t.Errorf("%+v", f)
 	}
+}
+
+func TestARequestIsReportedFromStartToEndAndCanBeKilled(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch r.URL.Path {
+		case "/wait":
+			<-r.Context().Done()
+		case "/no":
+			http.Error(w, "not today", http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(server.Close)
+	s := newStand(t, nil) // ends first
+	send := func(lease scheduler.Lease, path string) {
+		c := run("t", lease, "", models.TaskSpec{Input: json.RawMessage("1")})
+		c.Run.Kind, c.Run.URL = models.KindHTTP, server.URL+path
+		s.Send([]scheduler.Command{c})
+	}
+	send(1, "/")
+	s.expect("started t/1", "finished t/1 SUCCESS -")
+	send(2, "/no")
+	s.expect("started t/2", "finished t/2 FAILED - status 503 Service Unavailable: not today")
+	send(3, "/wait")
+	s.expect("started t/3")
+	s.Send([]scheduler.Command{{Kill: &scheduler.Kill{TaskID: "t", Lease: 3, Grace: patience}}})
+	s.expect("finished t/3 CANCELLED -")
+	send(4, "/wait") // ended with the agent
+	s.expect("started t/4")
 }
 
 func TestAWorkersLife(t *testing.T) {

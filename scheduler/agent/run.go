@@ -32,6 +32,7 @@ func (a *Local) Run(ctx context.Context) error {
 	})
 	a.serve(ctx)
 	a.running.Wait()
+	a.http.Close()
 	close(quiet)
 	stopSpawner()
 	return g.Wait()
@@ -78,6 +79,8 @@ func (a *Local) settle() {
 
 func (a *Local) obey(ctx context.Context, c scheduler.Command) {
 	switch {
+	case c.Run != nil && c.Run.Kind == models.KindHTTP:
+		a.runHTTP(ctx, c.Run)
 	case c.Run != nil && c.Run.Worker == "":
 		a.runExec(ctx, c.Run)
 	case c.Run != nil:
@@ -125,6 +128,17 @@ func (a *Local) runExec(ctx context.Context, r *scheduler.Run) {
 	at.kill = make(chan time.Duration, 1)
 	a.running.Go(func() {
 		a.finished(key, a.exec.Run(ctx, &r.Task, r.Attempt, at.kill, func(t time.Time) { a.started(key, t) }))
+	})
+}
+
+func (a *Local) runHTTP(ctx context.Context, r *scheduler.Run) {
+	key, at, ok := a.begin(r)
+	if !ok {
+		return
+	}
+	at.kill = make(chan time.Duration, 1)
+	a.running.Go(func() {
+		a.finished(key, a.http.Run(ctx, &r.Task, r.Attempt, r.URL, at.kill, func(t time.Time) { a.started(key, t) }))
 	})
 }
 

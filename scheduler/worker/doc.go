@@ -1,8 +1,8 @@
-// Package worker is how work runs on this host: a process an attempt (Exec),
-// long-lived processes spoken to in JSON-RPC (Stdio), the worker's side of that
-// for Go programs (ServeStdio), and what they print (LogStore). It decides
-// nothing about which task runs where. It imports models and the standard
-// library, and golang.org/x/sys where Linux knows more.
+// Package worker is how work runs on this host: a process an attempt (Exec), a
+// request an attempt (HTTP), long-lived processes spoken to in JSON-RPC (Stdio),
+// the worker's side of that for Go programs (ServeStdio), and what they print
+// (LogStore). It decides nothing about which task runs where. It imports models and
+// the standard library, and golang.org/x/sys where Linux knows more.
 //
 // # Processes
 //
@@ -10,6 +10,11 @@
 // one, also when its leader ends by itself, and dies with the program, however
 // that ends. What takes a session of its own (setsid) has left on purpose and is
 // let go; it cannot keep an attempt from ending by holding its output.
+//
+// # Requests
+//
+// An HTTP request has no process: it is aborted by closing its connection, and its
+// attempt has no exit code. No proxy is used and no cookie kept.
 //
 // # A stdio worker
 //

@@ -21,6 +21,8 @@ type Result struct {
 	ExitCode *int
 	Err      string
 	At       time.Time
+
+	aborted bool // http: whether Err may come from an end that we made
 }
 
 // ExecConfig configures Exec.

@@ -209,6 +209,9 @@ func TestExitCodesAndErrorLines(t *testing.T) {
 		{"submit --retries x -- true", filled, 2, `invalid argument "x" for "--retries" flag`},
 		{"submit --env NOBODY -- true", filled, 2, "--env: NOBODY is not set here"},
 		{"submit --input {a -- ", filled, 2, "--input: it is not valid JSON"},
+		{"submit --http host/x", filled, 2, `--http: "host/x" is not an absolute http or https address`},
+		{"submit --http http://h/ --http-header A", filled, 2, `--http-header: "A" is not NAME: VALUE`},
+		{"submit --http http://h/ --http-method GO", filled, 2, `--http-method: "GO" is not one of GET`},
 		{"submit -- true", refusing(models.Invalid("dependencies", "unknown task %q", "z")), 2, `dependencies: unknown task "z"`},
 		{"submit -- true", refusing(fmt.Errorf("task a: %w", models.ErrConflict)), 1, "task a: conflict"},
 		{"submit -- true", refusing(fmt.Errorf("disk full: %w", models.ErrUnavailable)), 1, "disk full: unavailable"},
@@ -253,6 +256,20 @@ func TestSubmitMakesATaskOfItsFlags(t *testing.T) {
 	}
 }
 
+func TestSubmitMakesARequestOfItsFlags(t *testing.T) {
+	f := filled()
+	r := run(t, f, "", "submit", "--id", "hook", "--pool", "hooks", "--http", "https://host/x", "--http-method", "put", "--http-header", "A: b:c", "--http-header", "D:", "--http-body", "say \"hi\"")
+	if r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	want := models.TaskSpec{TaskID: "hook", Pool: "hooks", Priority: 50, HTTP: &models.HTTPRequest{
+		URL: "https://host/x", Method: "PUT", Headers: map[string]string{"A": "b:c", "D": ""}, Body: json.RawMessage(`"say \"hi\""`),
+	}}
+	if d := cmp.Diff([][]models.TaskSpec{{want}}, f.submitted); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestEveryFieldOfATaskHasAFlag(t *testing.T) {
 	flags := map[string]string{
 		"task_id": "id", "dependencies": "after", "labels": "label", "resources": "cpu", "affinity": "near", "run": "",
@@ -263,7 +280,7 @@ func TestEveryFieldOfATaskHasAFlag(t *testing.T) {
 	spec.TaskID, spec.Description, spec.Dependencies, spec.OnDependencyFailure, spec.AssignedTo = "a", "d", []string{"b"}, "run", "x"
 	spec.Capabilities, spec.Affinity, spec.Run, spec.Input, spec.Env = []string{"c"}, &models.Affinity{Near: "z"}, []string{"r"}, json.RawMessage("1"), map[string]string{"a": "b"}
 	spec.Dir, spec.Stdin, spec.Timeout, spec.Retries, spec.Backoff, spec.NotBefore, spec.Deadline = "/", "s", 1, 1, 1, &at, &at
-	spec.Resources, spec.Labels = &models.Resources{CPU: 1}, map[string]string{"l": "m"}
+	spec.Resources, spec.Labels, spec.HTTP = &models.Resources{CPU: 1}, map[string]string{"l": "m"}, &models.HTTPRequest{}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,8 @@ type submitFlags struct {
 	after, capabilities, labels, env             []string
 	inheritEnv                                   bool
 	dir, stdin, input, near                      string
+	address, method, body                        string
+	headers                                      []string
 	retries                                      int
 	notBefore, deadline                          string
 	cpu                                          float64
@@ -64,7 +66,7 @@ go in several such batches, and it says so.`,
 	fl.BoolVar(&f.progress, "progress", false, "say on stderr how far it is")
 	fl.StringVarP(&f.output, "output", "o", "table", "`FORMAT`: table (ids), json or csv")
 	fl.StringVar(&f.id, "id", "", "the task's `ID` (default: made up)")
-	fl.StringVar(&f.description, "description", "", "`TEXT` for people; a stdio pool's input where there is no --input")
+	fl.StringVar(&f.description, "description", "", "`TEXT` for people; the input of a stdio or http pool where there is no other")
 	fl.StringVar(&f.priority, "priority", "", "`P`: critical, high, normal, low or 0 to 100 (default normal)")
 	fl.StringSliceVar(&f.after, "after", nil, "run after this task, `ID` (several: repeat or commas)")
 	fl.StringVar(&f.onFailure, "on-dependency-failure", "", "`WHAT` then: cancel, run or wait (default cancel)")
@@ -72,7 +74,11 @@ go in several such batches, and it says so.`,
 	fl.StringVar(&f.pool, "pool", "", "`POOL` to run in (default \"default\")")
 	fl.StringSliceVar(&f.capabilities, "capabilities", nil, "what the agent must have, `A,B`")
 	fl.StringVar(&f.near, "near", "", "rather on the agent that ran this task, `ID`")
-	fl.StringVar(&f.input, "input", "", "a stdio pool's input, any `JSON`")
+	fl.StringVar(&f.input, "input", "", "a stdio or http pool's input, any `JSON`")
+	fl.StringVar(&f.address, "http", "", "send a request to this `URL` (http pools)")
+	fl.StringVar(&f.method, "http-method", "", "the request's `METHOD` (default POST)")
+	fl.StringArrayVar(&f.headers, "http-header", nil, "a header `NAME: VALUE` of the request (repeat)")
+	fl.StringVar(&f.body, "http-body", "", "`TEXT` that is the request's body, as it stands")
 	fl.StringArrayVar(&f.env, "env", nil, "set `KEY=VALUE`, or hand over the caller's KEY (repeat)")
 	fl.BoolVar(&f.inheritEnv, "inherit-env", false, "hand over the caller's whole environment")
 	fl.StringVar(&f.dir, "dir", "", "`FOLDER` to run in (default: the present one)")
@@ -159,15 +165,15 @@ func (a *program) specs(cmd *cobra.Command, f submitFlags, command []string) (sp
 
 func taskFlags() []string {
 	return []string{
-		"id", "description", "priority", "after", "on-dependency-failure", "assigned-to", "pool", "capabilities", "near", "input", "env",
+		"id", "description", "priority", "after", "on-dependency-failure", "assigned-to", "pool", "capabilities", "near", "input", "http", "http-method", "http-header", "http-body", "env",
 		"inherit-env", "dir", "stdin", "timeout", "retries", "backoff", "not-before", "deadline", "cpu", "memory", "label",
 	}
 }
 
 func (a *program) fromFlags(f submitFlags, command []string) (models.TaskSpec, error) {
 	s := models.NewTaskSpec()
-	if len(command) == 0 && f.input == "" && f.description == "" {
-		return s, usage("nothing to do: give a command after --, or --file, or --input for a stdio pool")
+	if len(command) == 0 && f.input == "" && f.description == "" && f.address == "" && f.body == "" {
+		return s, usage("nothing to do: give a command after --, or --file, or --input for a stdio pool, or --http")
 	}
 	s.TaskID, s.Description, s.AssignedTo, s.OnDependencyFailure = f.id, f.description, f.assignedTo, f.onFailure
 	s.Dependencies, s.Capabilities, s.Stdin, s.Retries = f.after, f.capabilities, f.stdin, f.retries
@@ -186,7 +192,7 @@ func (a *program) fromFlags(f submitFlags, command []string) (models.TaskSpec, e
 		}
 		s.Input = json.RawMessage(f.input)
 	}
-	for _, fill := range []func(*models.TaskSpec) error{f.amounts, a.times(f), a.surroundings(f)} {
+	for _, fill := range []func(*models.TaskSpec) error{f.request, f.amounts, a.times(f), a.surroundings(f)} {
 		if err := fill(&s); err != nil {
 			return s, err
 		}
@@ -215,8 +221,38 @@ func flagOf(field string) string {
 		return "memory"
 	case "affinity.near":
 		return "near"
+	case "http.url":
+		return "http"
+	case "http.headers":
+		return "http-header"
 	}
-	return strings.ReplaceAll(field, "_", "-")
+	return strings.NewReplacer("_", "-", ".", "-").Replace(field)
+}
+
+// request is what an http pool sends, where a flag says something of it.
+func (f submitFlags) request(s *models.TaskSpec) error {
+	if f.address == "" && f.method == "" && f.body == "" && len(f.headers) == 0 {
+		return nil
+	}
+	s.HTTP = &models.HTTPRequest{URL: f.address, Method: strings.ToUpper(f.method)}
+	if f.body != "" {
+		text, err := json.Marshal(f.body)
+		if err != nil {
+			return usage("--http-body: %w", err)
+		}
+		s.HTTP.Body = text
+	}
+	for _, h := range f.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return usage("--http-header: %q is not NAME: VALUE", h)
+		}
+		if s.HTTP.Headers == nil {
+			s.HTTP.Headers = map[string]string{}
+		}
+		s.HTTP.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return nil
 }
 
 func (f submitFlags) amounts(s *models.TaskSpec) (err error) {
