@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"loadstar/cmd/internal/config"
@@ -20,14 +21,15 @@ import (
 
 // DemoOptions are the flags of `loadstar demo`.
 type DemoOptions struct {
-	For       time.Duration // of submitting, default 2 min on screen and 60 s without
-	Speed     float64       // seconds of the day in a second of the show, default 900
-	Headless  bool          // progress lines and a summary in place of the screen
-	JSON      bool          // the summary as one JSON document
-	Trace     string        // a timestamp,value file in place of the generated day
-	MeanBusy  float64       // mean offered load that a trace is scaled to, default 2.5 workers
-	Seed      uint64        // of arrivals and service times, default 1
-	ColdStart time.Duration // of a worker, default 4 s
+	For       time.Duration     // of submitting, default 2 min on screen and 60 s without
+	Speed     float64           // seconds of the day in a second of the show, default 900
+	Headless  bool              // progress lines and a summary in place of the screen
+	JSON      bool              // the summary as one JSON document
+	Trace     string            // a timestamp,value file in place of the generated day
+	MeanBusy  float64           // mean offered load that a trace is scaled to, default 2.5 workers
+	Seed      uint64            // of arrivals and service times, default 1
+	ColdStart time.Duration     // of a worker, default 4 s
+	Policy    models.PoolPolicy // of the pool, default predictive
 	Version   string
 	Screen    ScreenOptions
 	Stdout    io.Writer
@@ -58,6 +60,9 @@ func (o DemoOptions) withDefaults() DemoOptions {
 	if o.ColdStart == 0 {
 		o.ColdStart = 4 * time.Second
 	}
+	if o.Policy == "" {
+		o.Policy = models.PolicyPredictive
+	}
 	return o
 }
 
@@ -70,6 +75,8 @@ func (o DemoOptions) Validate() error {
 		return models.Invalid("--speed", "%g is not between 24 (a day in an hour) and 3600 (a day in 24 s)", o.Speed)
 	case !(o.MeanBusy > 0 && o.MeanBusy <= 8):
 		return models.Invalid("--mean-busy", "%g is not above 0 and at most 8 workers", o.MeanBusy)
+	case !slices.Contains(models.PoolPolicies(), o.Policy):
+		return models.Invalid("--policy", "%q is not predictive, reactive, static or recommend", o.Policy)
 	case o.ColdStart < 0 || o.ColdStart > time.Minute:
 		return models.Invalid("--cold-start", "%s is not between 0s and 1m", o.ColdStart)
 	}
@@ -144,7 +151,7 @@ func demoConfig(o DemoOptions, dir string) (config.Config, error) {
 	cfg.Pools = map[string]models.PoolSpec{demo.PoolName: {
 		Name: demo.PoolName, Kind: models.KindStdio,
 		Command: []string{self, "demo-worker", "--cold-start", o.ColdStart.String()},
-		Min:     1, Max: 16, Policy: models.PolicyPredictive,
+		Min:     1, Max: 16, Policy: o.Policy,
 		SLO: models.Duration(time.Second), Violations: 0.05,
 		ColdStart: models.Duration(o.ColdStart), IdleTimeout: models.Duration(3 * time.Second),
 	}}

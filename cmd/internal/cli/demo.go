@@ -32,6 +32,7 @@ func (a *program) demoCmd() *cobra.Command {
 	fl.StringVar(&o.Trace, "trace", "", "replay this CSV `FILE` (timestamp,value) rather than a generated day")
 	fl.Float64Var(&o.MeanBusy, "mean-busy", 0, "scale a trace to `N` busy workers on average (default 2.5)")
 	fl.DurationVar(&o.ColdStart, "cold-start", 0, "`TIME` that a worker takes to come up (default 4s)")
+	fl.StringVar(&o.Policy, "policy", "", "size the pool by this `POLICY`: predictive (default), reactive or static, to compare")
 	fl.Uint64Var(&o.Seed, "seed", 0, "`N` that the generated load follows from (default 1)")
 	fl.StringVarP(&format, "output", "o", "table", "`FORMAT` of the summary: table or json (with --headless)")
 	screenFlags(fl, &o.Screen)

@@ -67,6 +67,7 @@ type DemoOptions struct {
 	Trace     string        // a CSV file to replay; empty is a generated day
 	MeanBusy  float64       // workers that a trace is scaled to
 	ColdStart time.Duration // of a worker
+	Policy    string        // of the pool
 	Seed      uint64
 	Screen    ScreenOptions
 }

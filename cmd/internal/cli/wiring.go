@@ -13,6 +13,7 @@ import (
 	"loadstar/cmd/internal/config"
 	"loadstar/cmd/internal/demo"
 	"loadstar/collector/ingest"
+	"loadstar/models"
 )
 
 // DefaultDeps are the real parts.
@@ -34,7 +35,7 @@ func DefaultDeps() Deps {
 		Demo: func(ctx context.Context, _ config.Config, o DemoOptions, s Streams) error {
 			return app.RunDemo(ctx, app.DemoOptions{
 				For: o.For, Speed: o.Speed, Headless: o.Headless, JSON: o.JSON, Trace: o.Trace, MeanBusy: o.MeanBusy, Seed: o.Seed,
-				ColdStart: o.ColdStart, Version: version, Screen: screen(o.Screen, s), Stdout: s.Out, Stderr: s.Err,
+				ColdStart: o.ColdStart, Policy: models.PoolPolicy(o.Policy), Version: version, Screen: screen(o.Screen, s), Stdout: s.Out, Stderr: s.Err,
 			})
 		},
 		Bench:    app.RunBench,

@@ -35,6 +35,8 @@ type PoolSummary struct {
 	ColdStartS float64 `json:"cold_start_s"` // P90 of those measured
 	ColdStarts int     `json:"cold_starts"`
 	ServiceS   float64 `json:"service_s"`
+
+	Policy models.PoolPolicy `json:"policy"`
 }
 
 // Summarise asks the daemon what happened.
@@ -61,7 +63,7 @@ func (s *Show) Summarise(ctx context.Context) (Summary, error) {
 	}
 	for _, p := range pools {
 		if p.Name == PoolName {
-			sum.Pools = append(sum.Pools, PoolSummary{Name: p.Name, Prestarted: p.Prestarted, ColdStartS: p.ColdStartS, ColdStarts: p.ColdStarts, ServiceS: p.ServiceS})
+			sum.Pools = append(sum.Pools, PoolSummary{Name: p.Name, Prestarted: p.Prestarted, ColdStartS: p.ColdStartS, ColdStarts: p.ColdStarts, ServiceS: p.ServiceS, Policy: p.Policy})
 		}
 	}
 	return sum, nil
@@ -88,7 +90,7 @@ func (s Summary) Write(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\nwait      p50 %.0f ms, p95 %.0f ms, p99 %.0f ms from submitted to started\n", s.WaitMS.P50, s.WaitMS.P95, s.WaitMS.P99)
 	for _, p := range s.Pools {
-		fmt.Fprintf(w, "workers   %d started, %d of them ahead of need; a cold start takes %.1f s, a task %.2f s\n", p.ColdStarts, p.Prestarted, p.ColdStartS, p.ServiceS)
+		fmt.Fprintf(w, "workers   %d came up (%.1f s each, P90) and %d were started ahead of need; %s, a task takes %.2f s\n", p.ColdStarts, p.ColdStartS, p.Prestarted, p.Policy, p.ServiceS)
 	}
 	for _, f := range s.Forecast {
 		fmt.Fprintf(w, "\nforecast of %s, %g s a step; champion %s\n", f.Series, f.StepS, f.Champion)
