@@ -7,8 +7,16 @@ const (
 	ModelLast        = "last"        // the last value
 	ModelSNaive      = "snaive"      // the value one season ago
 	ModelHoltWinters = "holtwinters" // damped Holt-Winters
+	ModelLevelNaive  = "lsnaive"     // the value one season ago, moved by how far the newest ones are from it
+	ModelAR          = "ar"          // linear autoregression with calendar terms
 	ModelLSTM        = "lstm"        // the LSTM on gorgonia
+	ModelEnsemble    = "ensemble"    // the others, weighted by the inverse of their recent loss
 )
+
+// ForecastModels lists the names of all models, the simplest first.
+func ForecastModels() []string {
+	return []string{ModelLast, ModelSNaive, ModelLevelNaive, ModelHoltWinters, ModelAR, ModelLSTM, ModelEnsemble}
+}
 
 // Forecast is one model's view of a series ahead, made at IssuedAt. Index 0 is
 // one step ahead: it covers [IssuedAt, IssuedAt + step).

@@ -44,6 +44,7 @@ type issue struct {
 	horizon  int
 	champion int // index into models
 	models   []packed
+	used     [][]float32 // by model, see baseline.Conformal; nil once all values are in, and after a restart
 }
 
 // packed is one model's forecast as a record holds it: low, high, quantiles.

@@ -15,6 +15,7 @@ const (
 	firstForecast = 3    // points before anything is forecast
 	refitGrowth   = 1.5  // baselines and the learner are refitted when the points have grown so
 	refitSteps    = 240  // baselines: after so many steps at the latest
+	leastRoom     = 0.02 // of the naive error: what is widened at least where a model gives no room
 	huge          = 1e15 // no forecast is larger
 )
 
@@ -38,7 +39,8 @@ type group struct {
 	board    board
 	bench    bench
 	drift    drift
-	scoredTo int64 // grid index of the first step that was not scored
+	scoredTo int64                          // grid index of the first step that was not scored
+	spread   map[string]*baseline.Conformal // by model: what its P10 and P90 are corrected by
 
 	season   int
 	scale    float64 // MASE's: mean error of the naive forecast in sample
@@ -66,6 +68,7 @@ func newGroup(k key, res Resolution, cfg *Config) *group {
 	return &group{
 		key: k, res: res, w: newWindow(k.step, cfg.MaxPoints),
 		board: board{most: cfg.ScoreWindow}, scoredTo: math.MinInt64 / 2,
+		spread: map[string]*baseline.Conformal{},
 	}
 }
 
@@ -114,11 +117,15 @@ type fit struct {
 }
 
 // fitBaselines finds the season and fits every baseline that the values allow.
-func fitBaselines(values []float64, step time.Duration, horizon int) fit {
+// start is the time of the first one.
+func fitBaselines(values []float64, start time.Time, step time.Duration, horizon int) fit {
 	f := fit{season: baseline.Season(values, step.Seconds()), guess: map[string]float64{}}
 	f.scale = naiveError(values, max(1, f.season))
-	for _, m := range []baseline.Model{baseline.NewLast(), baseline.NewSeasonalNaive(), baseline.NewHoltWinters()} {
-		if err := m.Fit(values, baseline.Params{Season: f.season, Horizon: horizon}); err != nil {
+	p := baseline.Params{Season: f.season, Horizon: horizon, Start: start, Step: step}
+	for _, m := range []baseline.Model{
+		baseline.NewLast(), baseline.NewSeasonalNaive(), baseline.NewLevelNaive(), baseline.NewHoltWinters(), baseline.NewAR(),
+	} {
+		if err := m.Fit(values, p); err != nil {
 			continue // too few values for this one yet
 		}
 		f.models = append(f.models, m)
@@ -145,7 +152,7 @@ func (g *group) issue(f forecasts, at int64) (is *issue, changed bool, bytes int
 	if len(names) == 0 {
 		return nil, false, 0
 	}
-	is = &issue{at: at, horizon: g.res.Horizon, models: f.models, champion: max(0, slices.Index(names, g.bench.champion))}
+	is = &issue{at: at, horizon: g.res.Horizon, models: f.models, used: f.used, champion: max(0, slices.Index(names, g.bench.champion))}
 	return is, changed, g.keep(is)
 }
 
@@ -182,26 +189,54 @@ func (g *group) sequence(end int64, most int) Sequence {
 // forecasts is what every model says at a grid index: settled, within bounds.
 type forecasts struct {
 	models   []packed
+	used     [][]float32 // what each one's spread was corrected by
 	levels   []float64
 	quantile [][]float64
 	failed   error // why the learner has none, if it should
 }
 
-// look asks every model. It reads only what Run's goroutine alone writes.
+// look asks every model, corrects what it says by what came of its earlier
+// forecasts, and blends all. It reads only what Run's goroutine alone writes.
 func (g *group) look(end int64, learner string) forecasts {
 	values := g.w.upTo(end)
+	start := g.w.start(g.w.first)
 	lo, hi := g.bounds()
 	var out forecasts
+	var said []baseline.Quantiles
 	for _, m := range g.fitted {
-		q, err := m.Forecast(values, g.res.Horizon)
-		if err != nil || q.Settle(lo, hi) != nil {
+		q, err := baseline.Forecast(m, start, values, g.res.Horizon)
+		if err != nil || q.Settle(lo, hi) != nil || g.correct(m.Name(), q).Settle(lo, hi) != nil {
 			continue // no value in the tail: nothing to say
 		}
-		out.models = append(out.models, pack(m.Name(), q))
+		out.models, said = append(out.models, pack(m.Name(), q)), append(said, q)
 	}
-	if g.learned == nil {
-		return out
+	if g.learned != nil {
+		q, err := g.lookLearned(&out, end, learner)
+		if err != nil {
+			out.failed = err
+		} else {
+			out.models, said = append(out.models, pack(learner, q)), append(said, q)
+		}
 	}
+	if len(said) > 1 {
+		losses := make([]baseline.Losses, len(said))
+		for i, m := range out.models {
+			losses[i] = g.losses(m.name)
+		}
+		q, ok := baseline.Blend(said, losses)
+		if ok && q.Settle(lo, hi) == nil && g.correct(models.ModelEnsemble, q).Settle(lo, hi) == nil {
+			out.models = append(out.models, pack(models.ModelEnsemble, q))
+		}
+	}
+	for _, m := range out.models {
+		out.used = append(out.used, g.conformal(m.name).Used())
+	}
+	return out
+}
+
+// lookLearned asks the learned model, and puts all its quantiles into out.
+func (g *group) lookLearned(out *forecasts, end int64, learner string) (baseline.Quantiles, error) {
+	lo, hi := g.bounds()
 	tail := g.sequence(end, max(4*g.res.Context, 3*g.season+g.res.Context))
 	q, levels, all, err := g.learned.Forecast(tail)
 	if err == nil {
@@ -211,14 +246,55 @@ func (g *group) look(end int64, learner string) forecasts {
 		err = errHorizon
 	}
 	if err != nil {
-		out.failed = err
-		return out
+		return q, err
 	}
-	out.models = append(out.models, pack(learner, q))
+	g.correctLevels(all, levels, q.P50, learner)
 	if orderLevels(all, levels, lo, hi) {
 		out.levels, out.quantile = levels, all
 	}
-	return out
+	return q, g.correct(learner, q).Settle(lo, hi)
+}
+
+func (g *group) conformal(name string) *baseline.Conformal {
+	c := g.spread[name]
+	if c == nil {
+		c = baseline.NewConformal(g.res.Horizon)
+		g.spread[name] = c
+	}
+	return c
+}
+
+// correct widens or narrows a model's forecast in place.
+func (g *group) correct(name string, q baseline.Quantiles) baseline.Quantiles {
+	g.conformal(name).Apply(q, leastRoom*g.scale)
+	return q
+}
+
+// correctLevels does the same to every quantile that a model has.
+func (g *group) correctLevels(all [][]float64, levels, mid []float64, name string) {
+	c := g.conformal(name)
+	for i := range min(len(all), len(mid)) {
+		below, above := c.Stretch(i)
+		for k := range all[i] {
+			by := above
+			if k < len(levels) && levels[k] < 0.5 {
+				by = below
+			}
+			all[i][k] = mid[i] + by*(all[i][k]-mid[i])
+		}
+	}
+}
+
+// losses are a model's for the blend, over those of the last value: scored ones,
+// else what it lost when it was fitted.
+func (g *group) losses(name string) baseline.Losses {
+	if l, ok := g.board.losses(name); ok {
+		return l
+	}
+	if last := g.guess[models.ModelLast]; last > 0 {
+		return baseline.Losses{Short: g.guess[name] / last, Long: g.guess[name] / last}
+	}
+	return baseline.Losses{}
 }
 
 // orderLevels clamps and orders each step's quantiles; false where they cannot be used.
@@ -289,9 +365,36 @@ func (g *group) scoreTo(end int64) (changed bool) {
 		}
 		changed = g.drift.watch(&g.board, s, g.bench.champion, g.lossFloor()) != changed
 		g.board.push(s)
+		g.learnSpread(i, y)
 	}
 	g.scoredTo = max(g.scoredTo, end)
+	g.forgetUsed(end)
 	return changed
+}
+
+// learnSpread hands a value to the corrections of all forecasts of it.
+func (g *group) learnSpread(index int64, y float64) {
+	target := index * g.w.step
+	for k := len(g.kept) - 1; k >= 0 && g.kept[k].used != nil; k-- {
+		is := g.kept[k]
+		ahead := int((target - is.at) / g.w.step)
+		if is.at > target || ahead >= is.horizon {
+			continue
+		}
+		for m, p := range is.models {
+			p10, p50, p90 := p.at(ahead)
+			g.conformal(p.name).Learn(ahead, y, p10, p50, p90, leastRoom*g.scale, is.used[m])
+		}
+	}
+}
+
+// forgetUsed lets go of what is needed no more: all values of those issues are in.
+func (g *group) forgetUsed(end int64) {
+	for k := len(g.kept) - 1; k >= 0 && g.kept[k].used != nil; k-- {
+		if is := g.kept[k]; is.at+int64(is.horizon+lateSteps)*g.w.step < end*g.w.step {
+			is.used = nil
+		}
+	}
 }
 
 // lossFloor is a loss that is noise beside the series' own changes.

@@ -67,7 +67,7 @@ func (t *trial) run(ctx context.Context, learned Learned, learner string, pace f
 		}
 		g.scoreTo(end)
 		if end == t.cut || g.fitDue(end) {
-			g.take(fitBaselines(g.w.upTo(end), g.step, g.res.Horizon), end)
+			g.take(fitBaselines(g.w.upTo(end), g.w.start(g.w.first), g.step, g.res.Horizon), end)
 		}
 		g.issue(g.look(end, learner), end*g.w.step)
 	}

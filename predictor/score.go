@@ -26,6 +26,7 @@ type tally struct {
 	last, snaive    float64 // the same loss of those models on these cells
 	absY            float64
 	short, shortN   float64 // pinball of the leads up to shortLeads
+	lastShort       float64 // that of the last value
 }
 
 func (t *tally) add(o tally) {
@@ -39,12 +40,13 @@ func (t *tally) add(o tally) {
 	t.absY += o.absY
 	t.short += o.short
 	t.shortN += o.shortN
+	t.lastShort += o.lastShort
 }
 
 func (t tally) scaled(w float64) tally {
 	return tally{
 		cells: t.cells, inside: t.inside, held: t.held, pinball: w * t.pinball, absErr: w * t.absErr, last: w * t.last,
-		snaive: w * t.snaive, absY: w * t.absY, short: t.short, shortN: t.shortN,
+		snaive: w * t.snaive, absY: w * t.absY, short: w * t.short, shortN: w * t.shortN, lastShort: w * t.lastShort,
 	}
 }
 
@@ -126,7 +128,7 @@ func score(kept []*issue, stepMS, index int64, y float64) (scoredStep, bool) {
 				t.inside = 1
 			}
 			if ahead < shortLeads {
-				t.short, t.shortN = losses[m], 1
+				t.short, t.shortN, t.lastShort = losses[m], 1, t.last
 			}
 			if m == is.champion {
 				s.champErr += t.absErr
@@ -179,8 +181,31 @@ func (b *board) sum(name string, n int) (total tally, steps int) {
 // cells, newer steps weighing more (half as much every quarter of the window).
 // ok is false before there is enough to go by.
 func (b *board) relative(name string) (ratio float64, steps int, ok bool) {
+	total, steps := b.faded(name)
+	if total.cells < minCells || steps < minSteps {
+		return 0, steps, false
+	}
+	// Losses that are nothing beside the values (a constant series) are all equal.
+	tiny := 1e-9 * (total.absY + 1e-12)
+	return (total.pinball + tiny) / (total.last + tiny), steps, true
+}
+
+// losses are the same by range of steps ahead.
+func (b *board) losses(name string) (baseline.Losses, bool) {
+	total, steps := b.faded(name)
+	if total.cells < minCells || steps < minSteps {
+		return baseline.Losses{}, false
+	}
+	tiny := 1e-9 * (total.absY + 1e-12)
+	return baseline.Losses{
+		Short: (total.short + tiny) / (total.lastShort + tiny),
+		Long:  (total.pinball - total.short + tiny) / (total.last - total.lastShort + tiny),
+	}, true
+}
+
+// faded is a model's tally over the window, newer steps weighing more.
+func (b *board) faded(name string) (total tally, steps int) {
 	w := b.window()
-	var total tally
 	decay := math.Pow(0.5, 4/float64(b.most))
 	weight := 1.0
 	for k := len(w) - 1; k >= 0; k-- {
@@ -190,12 +215,7 @@ func (b *board) relative(name string) (ratio float64, steps int, ok bool) {
 		}
 		weight *= decay
 	}
-	if total.cells < minCells || steps < minSteps {
-		return 0, steps, false
-	}
-	// Losses that are nothing beside the values (a constant series) are all equal.
-	tiny := 1e-9 * (total.absY + 1e-12)
-	return (total.pinball + tiny) / (total.last + tiny), steps, true
+	return total, steps
 }
 
 // modelScore is a model's measures over the window. scale is the error of the

@@ -321,7 +321,7 @@ func (s *Service) advance(g *group, now time.Time) {
 }
 
 func (s *Service) refit(g *group, end int64) {
-	f := fitBaselines(g.w.upTo(end), g.step, g.res.Horizon)
+	f := fitBaselines(g.w.upTo(end), g.w.start(g.w.first), g.step, g.res.Horizon)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.take(f, end)

@@ -263,6 +263,7 @@ func (s *Service) trained(j *trainJob) {
 		g.learned, g.trainedOn, g.trainS, g.trouble = j.model, j.points, j.took.Seconds(), ""
 		if j.trial != nil && j.trial.ran {
 			g.board.adopt(j.trial.shadow.board.steps, s.cfg.Learner.Name())
+			g.spread = j.trial.shadow.spread
 			// Whoever led at the end of the trial has shown it for long enough.
 			g.bench.challenger, g.bench.streak = j.trial.shadow.bench.champion, streakNeeded
 		}

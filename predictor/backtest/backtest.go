@@ -13,23 +13,16 @@ import (
 	"loadstar/predictor/baseline"
 )
 
-// Names of the models that only a backtest has.
-const (
-	ModelAR       = "ar"       // linear autoregression
-	ModelEnsemble = "ensemble" // the others, weighted by the inverse of their loss
-)
-
 const (
 	minOrigins = 50
 	maxSteps   = 2_000_000 // of the grid, gaps included
 	refitSteps = 240
+	warmUp     = 0.15 // of the part before the first origin: forecasts that only calibrate and weigh
 	growth     = 1.5
 )
 
 // Models lists every model, in the order of the report.
-func Models() []string {
-	return []string{models.ModelLast, models.ModelSNaive, models.ModelHoltWinters, ModelAR, models.ModelLSTM, ModelEnsemble}
-}
+func Models() []string { return models.ForecastModels() }
 
 // Config says what to measure. The zero value of a field is its default.
 type Config struct {
@@ -109,10 +102,11 @@ func Run(ctx context.Context, cfg Config, points []models.Point, progress func(d
 	}
 	first := max(int(cfg.Train*float64(len(grid.values))), 4)
 	r := &run{cfg: cfg, grid: grid}
-	r.origins = origins(first, len(grid.values), cfg.Horizon, r.seasonOf(grid.values[:min(first, len(grid.values))]))
-	if len(r.origins) == 0 {
+	counted := origins(first, len(grid.values), cfg.Horizon, r.seasonOf(grid.values[:min(first, len(grid.values))]))
+	if len(counted) == 0 {
 		return Report{}, fmt.Errorf("%d steps do not hold a training part and one horizon of %d: %w", len(grid.values), cfg.Horizon, baseline.ErrTooShort)
 	}
+	r.warmUp(counted)
 	names := r.order()
 	for i, name := range names {
 		began := time.Now()
@@ -121,7 +115,7 @@ func Run(ctx context.Context, cfg Config, points []models.Point, progress func(d
 		}
 		tell(0)
 		m := measured{name: name}
-		if name == ModelEnsemble {
+		if name == models.ModelEnsemble {
 			m.paths = r.ensemble()
 		} else if m.paths, m.fits, err = r.walk(ctx, name, tell); err != nil {
 			return Report{}, fmt.Errorf("%s: %w", name, err)
@@ -212,6 +206,20 @@ func origins(first, n, horizon, season int) []int {
 	return out
 }
 
+// warmUp puts origins before those that count, as far apart.
+func (r *run) warmUp(counted []int) {
+	first, stride := counted[0], r.cfg.Horizon
+	if len(counted) > 1 {
+		stride = counted[1] - first
+	}
+	for o := first - stride; o >= max(4, int((1-warmUp)*float64(first))); o -= stride {
+		r.origins = append(r.origins, o)
+	}
+	slices.Reverse(r.origins)
+	r.counted = len(r.origins)
+	r.origins = append(r.origins, counted...)
+}
+
 func gcd(a, b int) int {
 	for b != 0 {
 		a, b = b, a%b
@@ -224,6 +232,7 @@ type run struct {
 	cfg     Config
 	grid    grid
 	origins []int
+	counted int // index of the first origin that is scored
 	models  []measured
 	season  int // found at the last fit
 }
@@ -271,13 +280,15 @@ func (r *run) forecaster(name string) forecaster {
 	h := r.cfg.Horizon
 	switch name {
 	case models.ModelLast:
-		return &simple{model: baseline.NewLast(), horizon: h}
+		return &simple{model: baseline.NewLast(), grid: r.grid, horizon: h}
 	case models.ModelSNaive:
-		return &simple{model: baseline.NewSeasonalNaive(), horizon: h}
+		return &simple{model: baseline.NewSeasonalNaive(), grid: r.grid, horizon: h}
+	case models.ModelLevelNaive:
+		return &simple{model: baseline.NewLevelNaive(), grid: r.grid, horizon: h}
 	case models.ModelHoltWinters:
-		return &simple{model: baseline.NewHoltWinters(), horizon: h}
-	case ModelAR:
-		return &simple{model: baseline.NewAR(), horizon: h}
+		return &simple{model: baseline.NewHoltWinters(), grid: r.grid, horizon: h}
+	case models.ModelAR:
+		return &simple{model: baseline.NewAR(), grid: r.grid, horizon: h}
 	}
 	return &learned{cfg: r.cfg, grid: r.grid, left: r.cfg.LearnFits, span: len(r.grid.values)}
 }
@@ -285,7 +296,7 @@ func (r *run) forecaster(name string) forecaster {
 // walk forecasts from every origin with one model.
 func (r *run) walk(ctx context.Context, name string, tell func(float64)) ([]*baseline.Quantiles, int, error) {
 	f := r.forecaster(name)
-	out := make([]*baseline.Quantiles, len(r.origins))
+	c := r.calibration()
 	fits := 0
 	for i, o := range r.origins {
 		if err := ctx.Err(); err != nil {
@@ -304,16 +315,18 @@ func (r *run) walk(ctx context.Context, name string, tell func(float64)) ([]*bas
 			r.season = season
 		}
 		q, err := f.forecast(known)
-		if err != nil {
-			continue // too short for this model yet, or a gap: it has no say
-		}
 		lo, hi := bounds(known)
-		if len(q.P50) == r.cfg.Horizon && q.Settle(lo, hi) == nil {
-			out[i] = &q
+		if err != nil || len(q.P50) != r.cfg.Horizon || q.Settle(lo, hi) != nil {
+			c.apply(nil) // too short for this model yet, or a gap: it has no say
+			continue
+		}
+		c.apply(&q)
+		if q.Settle(lo, hi) != nil {
+			c.paths[i] = nil
 		}
 		tell(float64(i+1) / float64(len(r.origins)))
 	}
-	return out, fits, nil
+	return c.paths, fits, nil
 }
 
 // bounds keeps the forecasts of a series that was never negative from being so.
@@ -328,6 +341,7 @@ func bounds(values []float64) (lo, hi float64) {
 
 type simple struct {
 	model    baseline.Model
+	grid     grid
 	horizon  int
 	points   int
 	fittedAt int
@@ -343,7 +357,7 @@ func (s *simple) due(points, origin int) bool {
 }
 
 func (s *simple) fit(_ context.Context, values []float64, season int, _ func(float64)) error {
-	err := s.model.Fit(values, baseline.Params{Season: season, Horizon: s.horizon})
+	err := s.model.Fit(values, baseline.Params{Season: season, Horizon: s.horizon, Start: s.grid.start, Step: s.grid.step})
 	s.fitted = s.fitted || err == nil
 	return err
 }
@@ -352,7 +366,7 @@ func (s *simple) forecast(values []float64) (baseline.Quantiles, error) {
 	if !s.fitted {
 		return baseline.Quantiles{}, baseline.ErrTooShort
 	}
-	return s.model.Forecast(values, s.horizon)
+	return baseline.Forecast(s.model, s.grid.start, values, s.horizon)
 }
 
 // learned is the LSTM; its trainings are spread over the span to be tested.

@@ -9,10 +9,12 @@
 // demands the same forecasts.
 //
 // The baselines are refitted as the service does (every 240 steps, or when the
-// points have grown by half); the LSTM when they have grown by half and at most
-// Config.LearnFits times, warm-started, as a year of retraining would take days.
-// The ensemble averages the others' quantiles, weighted by the inverse of their
-// loss on the targets that were known by the origin.
+// points have grown by half); the LSTM Config.LearnFits times, evenly spread and
+// warm-started, as a year of retraining would take days. As in the service, each
+// model's P10 and P90 are corrected by what had come of its earlier forecasts, and
+// the ensemble averages the others by their losses on the targets that were known
+// by the origin. Both begin on forecasts from the last 15 % of the part before the
+// first origin, which are not scored.
 //
 // Weighted quantile loss is over the levels .1, .5 and .9. MASE divides by the
 // seasonal naive error on the part before the first origin. A measure that is

@@ -7,49 +7,80 @@ import (
 )
 
 const (
-	recentOrigins = 50 // whose losses the weights rest on
-	sharpness     = 2  // weights go with the inverse loss to this power
+	recentOrigins = 60 // whose losses the ensemble's weights rest on
+	blendShort    = 5  // steps ahead that have weights of their own
+	leastRoom     = 0.02
 )
 
-// ensemble averages the quantiles of the models measured so far. At an origin a
-// model's weight is the inverse of its loss (squared, so that a bad one fades)
-// on the targets of recent earlier origins that lie before this one; before
-// there are any, all weigh the same.
-func (r *run) ensemble() []*baseline.Quantiles {
-	out := make([]*baseline.Quantiles, len(r.origins))
-	for i, o := range r.origins {
-		q := baseline.NewQuantiles(r.cfg.Horizon)
-		total := 0.0
-		for _, m := range r.models {
-			p := m.paths[i]
-			if p == nil {
-				continue
-			}
-			w := r.weight(m, i, o)
-			total += w
-			for h := range q.P50 {
-				q.P10[h] += w * p.P10[h]
-				q.P50[h] += w * p.P50[h]
-				q.P90[h] += w * p.P90[h]
-			}
-		}
-		if total == 0 {
-			continue
-		}
-		for h := range q.P50 {
-			q.P10[h] /= total
-			q.P50[h] /= total
-			q.P90[h] /= total
-		}
-		if q.Settle(-1e15, 1e15) == nil {
-			out[i] = &q
-		}
-	}
-	return out
+// calibration keeps a model's coverage, as the service does: it learns from what
+// came of the model's earlier forecasts as soon as that is known.
+type calibration struct {
+	conformal *baseline.Conformal
+	values    []float64
+	origins   []int
+	floor     float64 // of the room that is widened
+	paths     []*baseline.Quantiles
+	used      [][]float32
+	learned   []int // steps ahead of each path that were learnt from
+	open      int   // the first path that is not done with
 }
 
-func (r *run) weight(m measured, i, origin int) float64 {
-	loss, n := 0.0, 0.0
+func (r *run) calibration() *calibration {
+	known := r.grid.values[:r.origins[0]]
+	return &calibration{
+		conformal: baseline.NewConformal(r.cfg.Horizon), values: r.grid.values, origins: r.origins,
+		floor: leastRoom * naiveError(known, 1),
+	}
+}
+
+// apply learns what is known at the origin of path number i, and corrects the path.
+func (c *calibration) apply(q *baseline.Quantiles) {
+	i := len(c.paths)
+	origin := c.origins[i]
+	for k := c.open; k < i; k++ {
+		p := c.paths[k]
+		for ; p != nil && c.learned[k] < len(p.P50) && c.origins[k]+c.learned[k] < origin; c.learned[k]++ {
+			h := c.learned[k]
+			c.conformal.Learn(h, c.values[c.origins[k]+h], p.P10[h], p.P50[h], p.P90[h], c.floor, c.used[k])
+		}
+		if k == c.open && (p == nil || c.learned[k] == len(p.P50)) {
+			c.open++
+		}
+	}
+	if q != nil {
+		c.conformal.Apply(*q, c.floor)
+	}
+	c.paths, c.used, c.learned = append(c.paths, q), append(c.used, c.conformal.Used()), append(c.learned, 0)
+}
+
+// ensemble blends the models measured so far, by their losses on the targets of
+// recent earlier origins that lie before each origin.
+func (r *run) ensemble() []*baseline.Quantiles {
+	c := r.calibration()
+	lo, hi := bounds(r.grid.values[:r.origins[0]])
+	for i, o := range r.origins {
+		var paths []baseline.Quantiles
+		var losses []baseline.Losses
+		for _, m := range r.models {
+			if p := m.paths[i]; p != nil {
+				paths, losses = append(paths, *p), append(losses, r.losses(m, i, o))
+			}
+		}
+		q, ok := baseline.Blend(paths, losses)
+		if !ok {
+			c.apply(nil)
+			continue
+		}
+		c.apply(&q)
+		if q.Settle(lo, hi) != nil {
+			c.paths[i] = nil
+		}
+	}
+	return c.paths
+}
+
+func (r *run) losses(m measured, i, origin int) baseline.Losses {
+	var sum, n [2]float64
 	for k := max(0, i-recentOrigins); k < i; k++ {
 		p := m.paths[k]
 		if p == nil {
@@ -57,15 +88,13 @@ func (r *run) weight(m measured, i, origin int) float64 {
 		}
 		for h := 0; h < len(p.P50) && r.origins[k]+h < origin; h++ {
 			if y := r.grid.values[r.origins[k]+h]; !math.IsNaN(y) {
-				loss += pinball(y, p, h)
-				n++
+				at := min(h/blendShort, 1)
+				sum[at] += pinball(y, p, h) + 1e-12
+				n[at]++
 			}
 		}
 	}
-	if n == 0 {
-		return 1
-	}
-	return 1 / math.Pow(loss/n+1e-12, sharpness)
+	return baseline.Losses{Short: sum[0] / max(n[0], 1), Long: sum[1] / max(n[1], 1)}
 }
 
 // pinball is the mean of the three levels' losses.

@@ -112,7 +112,7 @@ func ratio(a, b float64) *float64 {
 func (r *run) report(first int) Report {
 	out := Report{
 		Series: r.cfg.Series, StepS: r.grid.step.Seconds(), Points: r.grid.points, SeasonSteps: r.season,
-		Origins: len(r.origins), Models: []ModelReport{},
+		Origins: len(r.origins) - r.counted, Models: []ModelReport{},
 	}
 	for _, v := range r.grid.values {
 		if math.IsNaN(v) {
@@ -134,7 +134,7 @@ func (r *run) report(first int) Report {
 		row := r.score(m, rival, scale)
 		if row.WQL != nil && *row.WQL < best {
 			best, out.Champion = *row.WQL, m.name
-			out.drawn = &drawing{start: r.grid.start, step: r.grid.step, values: r.grid.values, origins: r.origins, paths: m.paths}
+			out.drawn = &drawing{start: r.grid.start, step: r.grid.step, values: r.grid.values, origins: r.origins[r.counted:], paths: m.paths[r.counted:]}
 		}
 		out.Models = append(out.Models, row)
 	}
@@ -145,7 +145,7 @@ func (r *run) score(m measured, rival *measured, scale float64) ModelReport {
 	all, by := sums{}, make([]sums, r.cfg.Horizon)
 	for i, o := range r.origins {
 		p := m.paths[i]
-		if p == nil {
+		if p == nil || i < r.counted {
 			continue
 		}
 		for h := range by {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // ErrTooShort says that there are too few values to fit or to forecast from.
@@ -47,6 +48,11 @@ func (q Quantiles) Settle(lo, hi float64) error {
 type Params struct {
 	Season  int // steps; 0 where there is none
 	Horizon int // steps ahead that will be asked for, at least 1
+
+	// Start of the first value and Step of the series, for models with a
+	// calendar; without a step they do without.
+	Start time.Time
+	Step  time.Duration
 }
 
 // Model is one forecaster. It is not safe to Fit while forecasting.
@@ -61,6 +67,20 @@ type Model interface {
 	// Loss is the mean pinball loss over the origins that Fit looked at, a
 	// first guess before anything was scored. 0 before Fit.
 	Loss() float64
+}
+
+// Dated is a model with a calendar.
+type Dated interface {
+	// ForecastFrom is Forecast of values that begin at a time.
+	ForecastFrom(start time.Time, values []float64, h int) (Quantiles, error)
+}
+
+// Forecast asks a model to look h steps past the end of values that begin at start.
+func Forecast(m Model, start time.Time, values []float64, h int) (Quantiles, error) {
+	if d, ok := m.(Dated); ok {
+		return d.ForecastFrom(start, values, h)
+	}
+	return m.Forecast(values, h)
 }
 
 // walker gives a model's point forecasts at many origins in one pass.

@@ -23,7 +23,9 @@ func diurnal(n, season int, noise float64, seed uint64) []float64 {
 	return out
 }
 
-func all() []Model { return []Model{NewLast(), NewSeasonalNaive(), NewHoltWinters(), NewAR()} }
+func all() []Model {
+	return []Model{NewLast(), NewSeasonalNaive(), NewLevelNaive(), NewHoltWinters(), NewAR()}
+}
 
 func TestSeasonIsFoundAndNotInvented(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
@@ -163,7 +165,7 @@ func TestConstantSeriesHasNoSpread(t *testing.T) {
 		v[i] = 7
 	}
 	for _, m := range all() {
-		if err := m.Fit(v, Params{Horizon: 4}); err != nil {
+		if err := m.Fit(v, Params{Season: 20, Horizon: 4}); err != nil {
 			t.Fatal(err)
 		}
 		q, err := m.Forecast(v, 4)

@@ -1,7 +1,15 @@
 // Package baseline holds the simple forecasters that every learned model must
-// beat, and that carry the service while nothing is learned yet: the last
-// value, the value one season ago, and damped Holt-Winters with fitted
-// parameters. It also finds a series' season from its values.
+// beat, and that carry the service while nothing is learned yet:
+//
+//	Last           the last value
+//	SeasonalNaive  the value one season ago: the reference of all skill
+//	LevelNaive     the same, moved by a fitted share of how far the newest values are from it
+//	HoltWinters    damped, its parameters fitted
+//	AR             linear autoregression with calendar terms, by least absolute deviations
+//
+// It also finds a series' season from its values (Season), averages forecasts by
+// their recent losses (Blend), and corrects the spread of any model's forecasts by
+// what came of earlier ones (Conformal).
 //
 // A model is fitted on a regular series and then forecasts from any later tail
 // of it; it keeps parameters, not state, so the same tail gives the same
@@ -10,5 +18,5 @@
 // model's own errors at that horizon, shrunk towards all horizons' where there
 // are few.
 //
-// It imports the standard library and gonum's FFT only.
+// It imports the standard library and gonum only.
 package baseline

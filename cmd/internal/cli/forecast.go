@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,11 +60,11 @@ series,issued_at,target_at,step_s,horizon,model,champion,p10,p50,p90,actual,abs_
 	fl.BoolVar(&f.history, "history", false, "forecasts made, newest first, and what came of them")
 	fl.DurationVar(&f.step, "step", 0, "at this `STEP`, as 10s or 1m (default: all; with --history the finest)")
 	fl.IntVar(&f.limit, "limit", 0, "at most `N` rows (default: all; a table of --history 50)")
-	fl.StringVar(&f.model, "model", "", "of this `MODEL` only: lstm, holtwinters, snaive or last")
+	fl.StringVar(&f.model, "model", "", "of this `MODEL` only: "+strings.Join(models.ForecastModels(), ", "))
 	fl.IntVar(&f.horizon, "horizon", 0, "`N` steps ahead only")
 	fl.StringVar(&f.from, "from", "", "issued at this `TIME` or later: RFC 3339, or back from now as 1h")
 	fl.StringVar(&f.to, "to", "", "issued before this `TIME`")
-	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(modelNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(models.ForecastModels(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -76,10 +77,6 @@ func onlyModel(now []models.SeriesForecast, model string) {
 	}
 }
 
-func modelNames() []string {
-	return []string{models.ModelLSTM, models.ModelHoltWinters, models.ModelSNaive, models.ModelLast}
-}
-
 func (a *program) forecastQuery(f forecastFlags, series string) (models.ForecastQuery, error) {
 	q := models.ForecastQuery{Series: series, StepS: f.step.Seconds(), Model: f.model, Horizon: f.horizon, Limit: f.limit}
 	switch {
@@ -89,8 +86,8 @@ func (a *program) forecastQuery(f forecastFlags, series string) (models.Forecast
 		return q, usage("--limit: %d is negative", f.limit)
 	case f.horizon < 0:
 		return q, usage("--horizon: %d is negative", f.horizon)
-	case f.model != "" && !slices.Contains(modelNames(), f.model):
-		return q, usage("--model: %q is not lstm, holtwinters, snaive or last", f.model)
+	case f.model != "" && !slices.Contains(models.ForecastModels(), f.model):
+		return q, usage("--model: %q is not one of %s", f.model, strings.Join(models.ForecastModels(), ", "))
 	case !f.history && (f.from != "" || f.to != ""):
 		return q, usage("--from and --to go with --history")
 	}
