@@ -83,15 +83,20 @@ func TestPoolsAreCheckedNamingTheField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, spoil := range map[string]func(*models.PoolSpec){
-		"name":               func(p *models.PoolSpec) { p.Name = "a b" },
-		"pools.p.kind":       func(p *models.PoolSpec) { p.Kind = "ssh" },
-		"pools.p.command":    func(p *models.PoolSpec) { p.Command = nil },
-		"pools.p.min":        func(p *models.PoolSpec) { p.Min = 4 },
-		"pools.p.max":        func(p *models.PoolSpec) { p.Max = 0 },
-		"pools.p.policy":     func(p *models.PoolSpec) { p.Policy = "guess" },
-		"pools.p.slo":        func(p *models.PoolSpec) { p.SLO = -1 },
-		"pools.p.violations": func(p *models.PoolSpec) { p.Violations = 1 },
-		"pools.p.url":        func(p *models.PoolSpec) { p.URL = "https://host/" },
+		"name":                  func(p *models.PoolSpec) { p.Name = "a b" },
+		"pools.p.kind":          func(p *models.PoolSpec) { p.Kind = "ssh" },
+		"pools.p.command":       func(p *models.PoolSpec) { p.Command = nil },
+		"pools.p.min":           func(p *models.PoolSpec) { p.Min = 4 },
+		"pools.p.max":           func(p *models.PoolSpec) { p.Max = 0 },
+		"pools.p.policy":        func(p *models.PoolSpec) { p.Policy = "guess" },
+		"pools.p.slo":           func(p *models.PoolSpec) { p.SLO = -1 },
+		"pools.p.violations":    func(p *models.PoolSpec) { p.Violations = 1 },
+		"pools.p.config":        func(p *models.PoolSpec) { p.Config = []byte(`[1]`) },
+		"pools.p.start_timeout": func(p *models.PoolSpec) { p.StartTimeout = -1 },
+		"pools.p.config, start_timeout": func(p *models.PoolSpec) {
+			p.Kind, p.Command, p.StartTimeout = models.KindExec, nil, 1
+		},
+		"pools.p.url": func(p *models.PoolSpec) { p.URL = "https://host/" },
 	} {
 		bad := good
 		spoil(&bad)

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -41,18 +42,20 @@ type PoolSpec struct {
 	Name            string            `json:"name"`
 	Kind            PoolKind          `json:"kind"`
 	Command         []string          `json:"command,omitempty"` // stdio: how a worker is started
+	Config          json.RawMessage   `json:"config,omitempty"`  // stdio: a JSON object that each worker is told in initialize
 	Env             map[string]string `json:"env,omitempty"`
 	Dir             string            `json:"dir,omitempty"`
 	URL             string            `json:"url,omitempty"` // http: where a task without an address of its own goes
 	Capabilities    []string          `json:"capabilities,omitempty"`
-	Min             int               `json:"min"`               // workers kept, whatever the load
-	Max             int               `json:"max"`               // workers at most
-	Policy          PoolPolicy        `json:"policy"`            //
-	SLO             Duration          `json:"slo"`               // the wait from queued to started that is aimed at
-	Violations      float64           `json:"violations"`        // share of tasks that may wait longer, 0 to 1
-	ColdStart       Duration          `json:"cold_start"`        // prior, until it was measured
-	IdleTimeout     Duration          `json:"idle_timeout"`      // an idle worker above the wanted size is kept so long
-	MemoryPerWorker Bytes             `json:"memory_per_worker"` // resident bytes, for the headroom; 0 is unknown
+	Min             int               `json:"min"`                     // workers kept, whatever the load
+	Max             int               `json:"max"`                     // workers at most
+	Policy          PoolPolicy        `json:"policy"`                  //
+	SLO             Duration          `json:"slo"`                     // the wait from queued to started that is aimed at
+	Violations      float64           `json:"violations"`              // share of tasks that may wait longer, 0 to 1
+	ColdStart       Duration          `json:"cold_start"`              // prior, until it was measured
+	StartTimeout    Duration          `json:"start_timeout,omitempty"` // stdio: a worker that is not ready by then is killed; 0 is 10 min
+	IdleTimeout     Duration          `json:"idle_timeout"`            // an idle worker above the wanted size is kept so long
+	MemoryPerWorker Bytes             `json:"memory_per_worker"`       // resident bytes, for the headroom; 0 is unknown
 	Paused          bool              `json:"paused"`
 }
 
@@ -69,6 +72,14 @@ func (p *PoolSpec) Validate() error {
 		return Invalid(field("command"), "a stdio pool needs the command of its workers")
 	case p.Kind == KindHTTP && len(p.Command) > 0:
 		return Invalid(field("command"), "an http pool sends requests and starts no process")
+	case p.Kind != KindStdio && (len(p.Config) > 0 || p.StartTimeout != 0):
+		return Invalid(field("config, start_timeout"), "only the workers of a stdio pool have them")
+	case len(p.Config) > 0 && !isObject(p.Config):
+		return Invalid(field("config"), "it is not a mapping (a JSON object)")
+	case len(p.Config) > maxPoolConfig:
+		return Invalid(field("config"), "it has %d bytes, more than %d", len(p.Config), maxPoolConfig)
+	case p.StartTimeout < 0:
+		return Invalid(field("start_timeout"), "%s is negative", p.StartTimeout)
 	case p.Kind != KindHTTP && p.URL != "":
 		return Invalid(field("url"), "only an http pool has one")
 	case p.Min < 0:

@@ -22,6 +22,7 @@ const (
 	MaxRetries        = 1000
 	maxLabelLength    = 200
 	maxPoolNameLength = 63
+	maxPoolConfig     = 256 << 10
 )
 
 // What happens to a task when one of its dependencies ends FAILED or CANCELLED.

@@ -2,7 +2,7 @@
 """A Loadstar worker in Python: a model loaded once, then many tasks.
 
     pools:
-      shout: {kind: stdio, command: [python3, worker.py], max: 4}
+      shout: {kind: stdio, command: [python3, worker.py], max: 4, config: {load_s: 2}}
 
 A task's input is a text, or {"text": "...", "times": 3}; its result is the text in
 capitals. Needs nothing but the standard library.
@@ -24,9 +24,9 @@ def send(**message):
         messages.flush()
 
 
-def load_model():
-    """The cold start: whatever takes long and is needed once."""
-    time.sleep(0.05)
+def load_model(config):
+    """The cold start: whatever takes long and is needed once. The config is the pool's."""
+    time.sleep(config.get("load_s", 0.05))
     return str.upper
 
 
@@ -57,7 +57,7 @@ for line in sys.stdin:
     message = json.loads(line)
     method, request = message["method"], message.get("id")
     if method == "initialize":
-        model = load_model()
+        model = load_model(message["params"].get("config", {}))
         send(id=request, result={"busy_ping": True})  # ready: pings are answered during a task, too
     elif method == "run":
         cancelled.clear()

@@ -32,7 +32,7 @@
 // of at most MaxLine bytes, UTF-8. Standard error is for people: it goes to the
 // pool's log, and to that of the task that runs.
 //
-//	daemon → worker  initialize {protocol, worker, pool, capabilities, max_line}
+//	daemon → worker  initialize {protocol, worker, pool, capabilities, max_line, config}
 //	worker → daemon  result {busy_ping?}: the cold start is over; or an error
 //	daemon → worker  run {task_id, attempt, input, env, labels}; one at a time
 //	worker → daemon  result: any value, kept in the task's log; or error {code,

@@ -34,6 +34,8 @@ type InitializeParams struct {
 	Pool         string   `json:"pool"`
 	Capabilities []string `json:"capabilities"`
 	MaxLine      int      `json:"max_line"` // the longest line that is read, in bytes
+	// Config is the pool's own settings, a JSON object; {} where it has none.
+	Config json.RawMessage `json:"config"`
 }
 
 // InitializeResult is a worker's answer. All of it may be absent.

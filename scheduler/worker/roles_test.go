@@ -22,6 +22,9 @@ func (echo) Initialize(_ context.Context, p InitializeParams) error {
 	if p.Protocol != ProtocolVersion || p.Worker == "" || p.Pool == "" || p.MaxLine != MaxLine {
 		return fmt.Errorf("odd parameters: %+v", p)
 	}
+	if want, ok := os.LookupEnv("CONFIG"); ok && string(p.Config) != want {
+		return fmt.Errorf("config %s, want %s", p.Config, want)
+	}
 	if os.Getenv("REFUSE") != "" {
 		return errors.New("no model here")
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -142,9 +143,13 @@ func (s *session) run(ctx context.Context) error {
 	defer s.closeFiles()
 	s.goAll()
 	s.startBy.set(s.cfg.StartTimeout)
+	config := s.cfg.Pool.Config
+	if len(config) == 0 {
+		config = json.RawMessage("{}")
+	}
 	s.awaitID = s.request("initialize", InitializeParams{
 		Protocol: ProtocolVersion, Worker: s.cfg.ID, Pool: s.cfg.Pool.Name,
-		Capabilities: append([]string{}, s.cfg.Pool.Capabilities...), MaxLine: MaxLine,
+		Capabilities: append([]string{}, s.cfg.Pool.Capabilities...), MaxLine: MaxLine, Config: config,
 	})
 	x := s.loop(ctx)
 	for _, a := range []*alarm{s.startBy, s.pingAt, s.jobLate, s.jobKill, s.lastly, s.closeBy} {

@@ -20,7 +20,8 @@ type StdioConfig struct {
 	// Env is what the process starts with, as os.Environ gives it; the pool's own
 	// variables go over it.
 	Env []string
-	// StartTimeout is how long the worker may take to be ready. Default 10 min.
+	// StartTimeout is how long the worker may take to be ready, where Pool does not
+	// say. Default 10 min.
 	StartTimeout time.Duration
 	// PingInterval is how long a worker may be silent before it is pinged; negative
 	// never pings. Default 10 s.
@@ -43,7 +44,7 @@ type StdioConfig struct {
 
 // WithDefaults fills what was left zero.
 func (c StdioConfig) WithDefaults() StdioConfig {
-	c.StartTimeout = cmp.Or(c.StartTimeout, 10*time.Minute)
+	c.StartTimeout = cmp.Or(c.Pool.StartTimeout.Std(), c.StartTimeout, 10*time.Minute)
 	c.PingInterval = cmp.Or(c.PingInterval, 10*time.Second)
 	c.PingTimeout = cmp.Or(c.PingTimeout, 10*time.Second)
 	c.StopGrace = cmp.Or(c.StopGrace, 5*time.Second)

@@ -167,6 +167,16 @@ func TestAWorkerGetsTheTaskAsItIs(t *testing.T) {
 	}
 }
 
+func TestAWorkerIsToldItsPoolsConfig(t *testing.T) {
+	for want, config := range map[string]json.RawMessage{`{}`: nil, `{"model":"m.bin","layers":[1,2]}`: json.RawMessage(`{"model":"m.bin", "layers":[1, 2]}`)} {
+		s := newStand(t, "serve", func(c *StdioConfig) {
+			c.Pool.Config, c.Pool.Env["CONFIG"] = config, want
+		})
+		within(t, s.ready, "readiness")
+		s.stopWell(t)
+	}
+}
+
 func TestAWorkerThatGoesWrongIsToldAndGone(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	for _, c := range []struct {
@@ -176,6 +186,7 @@ func TestAWorkerThatGoesWrongIsToldAndGone(t *testing.T) {
 		want   string
 	}{
 		{role: "never-ready", change: func(c *StdioConfig) { c.StartTimeout = ms(50) }, want: "worker gpu-1 was not ready within 50ms"},
+		{role: "never-ready", change: func(c *StdioConfig) { c.StartTimeout, c.Pool.StartTimeout = patience, models.Duration(ms(60)) }, want: "worker gpu-1 was not ready within 60ms"},
 		{role: "dies-young", want: "worker gpu-1 exited with code 3 before it was ready: cannot load the model"},
 		{role: "refuses", want: "worker gpu-1 refused to initialize: wrong driver"},
 		{role: "ends", want: "worker gpu-1 ended by itself"},

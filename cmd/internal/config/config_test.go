@@ -59,6 +59,18 @@ func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
 	}
 }
 
+func TestAPoolsOwnConfigIsKeptAsItStands(t *testing.T) {
+	path := writeFile(t, "pools:\n  gpu:\n    kind: stdio\n    command: [w]\n    max: 4\n    start_timeout: 90s\n    config:\n      Model: m.bin\n      layers: [1, 2.5]\n      deep: {a: null, b: true}\n")
+	cfg, err := Load(flagSet(t, "--config", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := cfg.Pools["gpu"]
+	if got, want := string(p.Config), `{"Model":"m.bin","deep":{"a":null,"b":true},"layers":[1,2.5]}`; got != want || p.StartTimeout.Std() != 90*time.Second {
+		t.Errorf("%s, %s", got, p.StartTimeout)
+	}
+}
+
 func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, env string
@@ -70,6 +82,8 @@ func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
 		"wrong type":         {file: "log_level: info\ndrain: soon\n", want: "config.yaml:2: drain: \"soon\" is not a duration"},
 		"not yaml":           {file: "a: [", want: "config.yaml: "},
 		"bad pool":           {file: "pools:\n  x:\n    kind: stdio\n    max: 2\n", want: "pools.x.command: a stdio pool needs"},
+		"config no mapping":  {file: "pools:\n  x:\n    kind: stdio\n    command: [w]\n    max: 2\n    config: 3\n", want: "pools.x.config: it is not a mapping"},
+		"http without max":   {file: "pools:\n  x:\n    kind: http\n", want: "pools.x.max: 0 is not between"},
 		"bad env":            {env: "LOADSTAR_TRAIN_SHARE=lots", want: "LOADSTAR_TRAIN_SHARE: \"lots\" does not fit"},
 		"listen, no token":   {file: "listen: :1\n", want: "token: listening on :1 needs one"},
 		"bad log format":     {args: []string{"--log-format", "xml"}, want: "log_format: \"xml\" is not text or json"},
