@@ -190,7 +190,7 @@ func TestExitCodesAndErrorLines(t *testing.T) {
 		{"pool pause nobody", filled, 4, "pool nobody: not found"},
 		{"pool explain gpu --at yesterday", filled, 2, `--at: "yesterday" is not a time`},
 		{"forecast nobody", filled, 4, "series nobody: not found"},
-		{"forecast --model best", filled, 2, `--model: "best" is not lstm`},
+		{"forecast --model best", filled, 2, `--model: "best" is not one of`},
 		{"forecast --from 1h", filled, 2, "--from and --to go with --history"},
 		{"train --series bad", filled, 1, "the loss is not a number"},
 		{"import x.csv", filled, 2, "--series: it must say"},
