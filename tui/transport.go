@@ -52,8 +52,14 @@ func (t transport) do(reqs []page.Request, poll bool) tea.Cmd {
 	if len(reqs) == 0 && !poll {
 		return nil
 	}
-	return func() tea.Msg {
+	return func() (msg tea.Msg) {
 		out := answered{poll: poll}
+		defer func() {
+			if r := recover(); r != nil { // a Source's mistake must not take the terminal away
+				out.lost, out.at = fmt.Errorf("asking the daemon failed: %v", r), t.clock()
+				msg = out
+			}
+		}()
 		for _, r := range reqs {
 			result, err := t.ask(r)
 			if err != nil && contentError(err) {

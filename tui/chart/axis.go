@@ -107,7 +107,7 @@ func labels(values []float64, unit string) (texts []string, said string) {
 	for _, v := range values {
 		top = math.Max(top, math.Abs(v))
 	}
-	scale, said := 1.0, unit
+	scale := 1.0
 	switch unit {
 	case "B/s":
 		names := []string{"B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s", "PiB/s"}

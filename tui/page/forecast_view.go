@@ -24,7 +24,7 @@ func (f Forecast) View(c *widget.Canvas, env Env) {
 		}
 		return
 	}
-	left := max(24, min(48, w*24/100))
+	left := max(24, min(48, w*28/100))
 	f.drawList(c, widget.Rect{X: 0, Y: 0, W: left, H: h}, env)
 	right := widget.Rect{X: left, Y: 0, W: w - left, H: h}
 	s, ok := f.current()
@@ -49,7 +49,7 @@ func (f Forecast) drawList(c *widget.Canvas, r widget.Rect, env Env) {
 	in := widget.Panel(c, r, "series", fmt.Sprintf("%d of %d", f.cursor+1, len(f.items)), false)
 	t := widget.NewTable(in.W()-1, []widget.Column{
 		{Title: "", Width: 1},
-		{Title: "SERIES", Width: 10, Grow: 1},
+		{Title: "SERIES", Width: 15, Grow: 1},
 		{Title: "NOW", Width: 10, Right: true, Drop: 1},
 		{Title: "BEST", Width: 11, Drop: 2},
 	})
@@ -288,7 +288,8 @@ func modelCells(m *models.ModelScore, s *models.SeriesForecast, env Env) []widge
 	}
 	return []widget.Cell{
 		sign, name, num(m.MASE, 1, ""), num(m.WAPE, 100, "%"), num(m.Coverage, 100, "%"), skill,
-		num(m.Pinball, 1, dashUnit(s.Unit)), {Text: widget.Short(m.N), Style: style(theme.Muted)},
+		num(m.Pinball, 1, dashUnit(s.Unit)),
+		{Text: widget.Short(m.N), Style: style(theme.Muted)},
 	}
 }
 

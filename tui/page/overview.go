@@ -439,10 +439,14 @@ func poolCells(p *models.PoolStatus, env Env) []widget.Cell {
 		cold = widget.Seconds(p.ColdStartS)
 	}
 	return []widget.Cell{
-		{Text: name, Style: nameStyle}, {},
+		{Text: name, Style: nameStyle},
+		{},
 		num(p.Busy, theme.Text), num(p.Ready, theme.Text), num(p.Starting, theme.Warn), num(p.Wanted, theme.Text), num(p.Queued, queue),
-		oldest, {Text: widget.Number(p.ArrivalsPerS), Style: style(theme.Text)},
-		{Text: widget.Seconds(p.ServiceS), Style: style(theme.Text)}, {Text: cold, Style: style(theme.Muted)}, {},
+		oldest,
+		{Text: widget.Number(p.ArrivalsPerS), Style: style(theme.Text)},
+		{Text: widget.Seconds(p.ServiceS), Style: style(theme.Text)},
+		{Text: cold, Style: style(theme.Muted)},
+		{},
 	}
 }
 

@@ -174,9 +174,12 @@ func ledgerCells(d, before *models.Decision, env Env) []widget.Cell {
 	}
 	at := d.At.In(env.Zone).Format("15:04:05")
 	return []widget.Cell{
-		{Text: at, Style: style(theme.Muted)}, want,
-		{Text: widget.Short(d.Reactive), Style: style(theme.Text)}, forecast,
-		{Text: widget.Short(d.Inputs.Busy), Style: style(theme.Muted)}, {Text: widget.Short(d.Inputs.Queued), Style: style(theme.Muted)},
+		{Text: at, Style: style(theme.Muted)},
+		want,
+		{Text: widget.Short(d.Reactive), Style: style(theme.Text)},
+		forecast,
+		{Text: widget.Short(d.Inputs.Busy), Style: style(theme.Muted)},
+		{Text: widget.Short(d.Inputs.Queued), Style: style(theme.Muted)},
 		{Text: widget.Clean(strings.Join(caps, " ")), Style: style(theme.Warn)},
 		{Text: widget.Clean(d.Reason), Style: style(theme.Muted)},
 	}

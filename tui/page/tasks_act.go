@@ -41,7 +41,7 @@ func (t Tasks) ask(a keys.Action) (Page, []Request) {
 	if count == 0 {
 		return t, nil
 	}
-	d := Dialog{}
+	var d Dialog
 	switch a {
 	case keys.Cancel:
 		d = askCancel(sel, known, count)

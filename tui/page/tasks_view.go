@@ -365,7 +365,8 @@ func (t Tasks) times(now time.Time, zone *time.Location) string {
 }
 
 func attemptFact(label string, a *models.Attempt, now time.Time, zone *time.Location) fact {
-	role, outcome := theme.Text, a.Outcome
+	var role theme.Role
+	outcome := a.Outcome
 	switch a.Outcome {
 	case string(models.Success):
 		role = theme.Good

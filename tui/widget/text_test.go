@@ -116,10 +116,25 @@ func TestHalfAWideGlyphLeavesABlank(t *testing.T) {
 
 func TestNumbersKeepTheirUnitsAndTheirLength(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{Count(-1234567), "-1,234,567"}, {Short(9999), "9999"}, {Short(12345), "12.3k"},
-		{ByteSize(0), "0 B"}, {ByteSize(1536), "1.50 KiB"}, {ByteSize(1023), "1.00 KiB"}, {ByteShort(1.2e6), "1.1M"}, {ByteShort(24e6), "23M"},
-		{Seconds(0), "0 s"}, {Seconds(0.0042), "4.2 ms"}, {Seconds(0.6), "0.6 s"}, {Seconds(75), "75 s"}, {Seconds(150), "2m30s"}, {Seconds(7300), "2h01m"}, {Seconds(90000), "1d01h"},
-		{Value(42.1, "%"), "42.1 %"}, {Value(0.5, "tasks/s"), "0.50 tasks/s"}, {Number(0), "0"}, {SI(1.5e9), "1.50G"},
+		{Count(-1234567), "-1,234,567"},
+		{Short(9999), "9999"},
+		{Short(12345), "12.3k"},
+		{ByteSize(0), "0 B"},
+		{ByteSize(1536), "1.50 KiB"},
+		{ByteSize(1023), "1.00 KiB"},
+		{ByteShort(1.2e6), "1.1M"},
+		{ByteShort(24e6), "23M"},
+		{Seconds(0), "0 s"},
+		{Seconds(0.0042), "4.2 ms"},
+		{Seconds(0.6), "0.6 s"},
+		{Seconds(75), "75 s"},
+		{Seconds(150), "2m30s"},
+		{Seconds(7300), "2h01m"},
+		{Seconds(90000), "1d01h"},
+		{Value(42.1, "%"), "42.1 %"},
+		{Value(0.5, "tasks/s"), "0.50 tasks/s"},
+		{Number(0), "0"},
+		{SI(1.5e9), "1.50G"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"loadstar/models"
@@ -39,7 +40,7 @@ func makeTasks(now time.Time, n int) []models.Task {
 			t.Description = fmt.Sprintf(names[k], i)
 		}
 		if k == 2 || k == 5 {
-			t.Description, t.Run = "", []string{"sh", "-c", "make -j4 && ./export --to " + fmt.Sprint(i)}
+			t.Description, t.Run = "", []string{"sh", "-c", "make -j4 && ./export --to " + strconv.Itoa(i)}
 		}
 		switch {
 		case i == 3:
