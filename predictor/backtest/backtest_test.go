@@ -142,6 +142,9 @@ func TestReportRanksAndIsWhole(t *testing.T) {
 	if !(wql["holtwinters"] < wql["last"] && wql["ar"] < wql["last"] && wql["snaive"] < wql["last"] && wql["ensemble"] < wql["last"]) {
 		t.Errorf("wql %v", wql)
 	}
+	if r.Live == nil || *r.Live.WQL > 1.1*wql[r.Champion] || r.Live.N != r.Models[0].N {
+		t.Errorf("live %+v", r.Live)
+	}
 	if wql[r.Champion] > wql["holtwinters"] || wql[r.Champion] > wql["ar"] {
 		t.Errorf("champion %s of %v", r.Champion, wql)
 	}
@@ -159,7 +162,7 @@ func TestReportRanksAndIsWhole(t *testing.T) {
 func checkOutput(t *testing.T, r Report) {
 	t.Helper()
 	var b strings.Builder
-	if err := WriteTable(&b, r); err != nil || strings.Count(b.String(), "\n") != 10 || !strings.Contains(b.String(), "holtwinters") {
+	if err := WriteTable(&b, r); err != nil || strings.Count(b.String(), "\n") != 11 || !strings.Contains(b.String(), "holtwinters") {
 		t.Errorf("table %v:\n%s", err, b.String())
 	}
 	j, err := json.Marshal(r)

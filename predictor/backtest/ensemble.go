@@ -63,7 +63,7 @@ func (r *run) ensemble() []*baseline.Quantiles {
 		var losses []baseline.Losses
 		for _, m := range r.models {
 			if p := m.paths[i]; p != nil {
-				paths, losses = append(paths, *p), append(losses, r.losses(m, i, o))
+				paths, losses = append(paths, *p), append(losses, r.losses(m, i, o).Losses)
 			}
 		}
 		q, ok := baseline.Blend(paths, losses)
@@ -79,7 +79,45 @@ func (r *run) ensemble() []*baseline.Quantiles {
 	return c.paths
 }
 
-func (r *run) losses(m measured, i, origin int) baseline.Losses {
+// lead is how much better than the one in use a model must be to take over.
+const lead = 0.95
+
+// live is what the service would have believed: at each origin the model with the
+// least loss on the known targets of recent origins, changed for a clear lead only.
+func (r *run) live() measured {
+	out := measured{name: "live", paths: make([]*baseline.Quantiles, len(r.origins))}
+	champion := ""
+	for i, o := range r.origins {
+		best, mine := math.Inf(1), math.Inf(1)
+		var path, stay *baseline.Quantiles
+		name := ""
+		for _, m := range r.models {
+			if m.paths[i] == nil {
+				continue
+			}
+			loss := r.losses(m, i, o).all
+			if path == nil || loss < best {
+				best, path, name = loss, m.paths[i], m.name
+			}
+			if m.name == champion {
+				mine, stay = loss, m.paths[i]
+			}
+		}
+		if stay != nil && best > lead*mine {
+			path, name = stay, champion
+		}
+		out.paths[i], champion = path, name
+	}
+	return out
+}
+
+// recent is a model's mean loss on known targets, by range of steps ahead, and over all.
+type recent struct {
+	baseline.Losses
+	all float64
+}
+
+func (r *run) losses(m measured, i, origin int) recent {
 	var sum, n [2]float64
 	for k := max(0, i-recentOrigins); k < i; k++ {
 		p := m.paths[k]
@@ -94,7 +132,10 @@ func (r *run) losses(m measured, i, origin int) baseline.Losses {
 			}
 		}
 	}
-	return baseline.Losses{Short: sum[0] / max(n[0], 1), Long: sum[1] / max(n[1], 1)}
+	return recent{
+		Losses: baseline.Losses{Short: sum[0] / max(n[0], 1), Long: sum[1] / max(n[1], 1)},
+		all:    (sum[0] + sum[1]) / max(n[0]+n[1], 1),
+	}
 }
 
 // pinball is the mean of the three levels' losses.

@@ -44,3 +44,23 @@ func TestPlotDrawsAWholePictureOrNothing(t *testing.T) {
 		t.Error("a report without forecasts was drawn")
 	}
 }
+
+// Nothing is tuned to a file: the same settings must keep every model's coverage.
+func TestCoverageIsKeptOnRecordedSeries(t *testing.T) {
+	for _, file := range []string{
+		"nab_asg_cpu.csv", "nab_ec2_cpu_5f5533.csv", "nab_rds_cpu_cc0c53.csv", "bitbrains_cpu_vm740.csv", "nab_elb_requests_8c0756.csv",
+	} {
+		t.Run(file, func(t *testing.T) {
+			names := []string{models.ModelLast, models.ModelSNaive, models.ModelHoltWinters, models.ModelAR, models.ModelEnsemble}
+			r, err := Run(t.Context(), Config{Models: names}, recorded(t, file), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range append(r.Models, *r.Live) {
+				if *m.Coverage80 < 0.75 || *m.Coverage80 > 0.85 {
+					t.Errorf("%s covers %.3f of %d", m.Model, *m.Coverage80, m.N)
+				}
+			}
+		})
+	}
+}

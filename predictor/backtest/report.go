@@ -23,6 +23,9 @@ type Report struct {
 	Horizons    []int         `json:"horizons"`
 	Champion    string        `json:"champion"` // the lowest weighted quantile loss
 	Models      []ModelReport `json:"models"`
+	// Live is what the service would have believed: at each origin whichever model
+	// had been best by then.
+	Live *ModelReport `json:"live"`
 
 	drawn *drawing // the champion's forecasts, for Plot
 }
@@ -138,6 +141,8 @@ func (r *run) report(first int) Report {
 		}
 		out.Models = append(out.Models, row)
 	}
+	live := r.score(r.live(), rival, scale)
+	out.Live = &live
 	return out
 }
 
@@ -179,8 +184,9 @@ func naiveError(values []float64, m int) float64 {
 	return sum / max(n, 1)
 }
 
-// WriteTable writes the report for people: one line a model, then the weighted
-// quantile loss at some horizons.
+// WriteTable writes the report for people: one line a model, with the weighted
+// quantile loss at some horizons too; the last is what the service would have
+// believed, whichever model was best by then.
 func WriteTable(w io.Writer, r Report) error {
 	fmt.Fprintf(w, "%s: %d points of %g s, %d steps missing, ", r.Series, r.Points, r.StepS, r.MissingN)
 	if r.SeasonSteps > 0 {
@@ -196,7 +202,11 @@ func WriteTable(w io.Writer, r Report) error {
 		fmt.Fprintf(t, "WQL@%d\t", h)
 	}
 	fmt.Fprintln(t)
-	for _, m := range r.Models {
+	rows := slices.Clone(r.Models)
+	if r.Live != nil {
+		rows = append(rows, *r.Live)
+	}
+	for _, m := range rows {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t", m.Model, cell(m.MASE), cell(m.WAPE), cell(m.SMAPE), cell(m.RMSE),
 			cell(m.MAPE), cell(m.WQL), cell(m.Coverage80), cell(m.Skill), m.FitS)
 		for _, h := range some {
