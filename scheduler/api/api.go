@@ -32,7 +32,7 @@ func New(cfg Config) (*API, error) {
 	a := &API{cfg: cfg.withDefaults(), mux: http.NewServeMux()}
 	a.huma = onlyJSON{humago.New(a.mux, a.humaConfig())}
 	for _, add := range []func(){
-		a.addTasks, a.addBulk, a.addWaits, a.addLogs, a.addPools, a.addStatus,
+		a.addTasks, a.addBulk, a.addWaits, a.addLogs, a.addPools, a.addPoolLogs, a.addStatus,
 		a.addSeries, a.addForecasts, a.addTrain, a.addEvents, a.addHealth,
 	} {
 		add()

@@ -32,12 +32,14 @@ type Tasks interface {
 	Subscribe(ctx context.Context, buffer int) <-chan models.Event
 }
 
-// Logs is the output of attempts; *worker.LogStore implements it. Where nothing
-// is kept of an attempt the error wraps models.ErrNotFound.
+// Logs is the output of attempts and of pools; *worker.LogStore implements it.
+// Where nothing is kept of one the error wraps models.ErrNotFound.
 type Logs interface {
 	Open(taskID string, attempt int) (io.ReadCloser, error)
 	// Follow ends (io.EOF) when the attempt has ended, or when ctx does.
 	Follow(ctx context.Context, taskID string, attempt int) (io.ReadCloser, error)
+	// OpenPool is what a pool's workers have said outside of any task.
+	OpenPool(pool string) (io.ReadCloser, error)
 }
 
 // Metrics is the host and its history, as the collector keeps them.

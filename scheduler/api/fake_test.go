@@ -290,6 +290,8 @@ func (f *fake) Open(id string, attempt int) (io.ReadCloser, error) {
 	return nil, fmt.Errorf("log of %s: %w", logName(id, attempt), models.ErrNotFound)
 }
 
+func (f *fake) OpenPool(pool string) (io.ReadCloser, error) { return f.Open("pool "+pool, 0) }
+
 // openedLog counts its closing.
 type openedLog struct {
 	io.Reader

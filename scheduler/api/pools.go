@@ -2,7 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -52,6 +56,46 @@ func (a *API) addPools() {
 		}
 		return list(a.cfg.Tasks.Decisions(ctx, in.Name, at, in.Limit))
 	})
+}
+
+type poolLogsInput struct {
+	Name string `path:"name" maxLength:"63" doc:"The pool's name"`
+}
+
+func (a *API) addPoolLogs() {
+	register(a, huma.Operation{
+		OperationID: "get-pool-logs", Method: http.MethodGet, Path: "/v1/pools/{name}/logs", Tags: []string{"pools"},
+		Summary: "What a pool's workers have written to their standard error, a line each with its time and its worker", Errors: []int{http.StatusNotFound},
+		Responses: answers("200", "The newest lines that are kept, oldest first", text("text/plain", "")),
+	}, a.poolLogs)
+}
+
+func (a *API) poolLogs(ctx context.Context, in *poolLogsInput) (*huma.StreamResponse, error) {
+	pools, err := a.cfg.Tasks.Pools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(pools, func(p models.PoolStatus) bool { return p.Name == in.Name })
+	if i < 0 {
+		return nil, fmt.Errorf("pool %q: %w", in.Name, models.ErrNotFound)
+	}
+	log, err := a.cfg.Logs.OpenPool(in.Name)
+	switch {
+	case errors.Is(err, models.ErrNotFound) && pools[i].Kind.Slots():
+		return nil, fmt.Errorf("pool %s has no workers that could say something, only its tasks have logs: %w", in.Name, models.ErrNotFound)
+	case errors.Is(err, models.ErrNotFound):
+		return nil, fmt.Errorf("the workers of pool %s have said nothing so far: %w", in.Name, models.ErrNotFound)
+	case err != nil:
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // hc holds it
+		defer func() { _ = log.Close() }()
+		textHeaders(hc)
+		hc.SetStatus(http.StatusOK)
+		if _, err := io.Copy(hc.BodyWriter(), log); err != nil {
+			a.cutShort(hc.Context(), "a pool's logs", err)
+		}
+	}}, nil
 }
 
 func (a *API) addStatus() {

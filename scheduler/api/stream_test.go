@@ -203,6 +203,29 @@ func TestTheLastAttemptWithOutputIsShown(t *testing.T) {
 	}
 }
 
+func TestAPoolsOwnLogIsShown(t *testing.T) {
+	s := serve(t, newFake())
+	if _, err := s.client.PoolLogs(t.Context(), "gpu"); !errors.Is(err, models.ErrNotFound) || !strings.Contains(err.Error(), "the workers of pool gpu have said nothing so far") {
+		t.Errorf("%v", err)
+	}
+	s.log("pool gpu", 0, "08:00 gpu-1 loading\n", false)
+	log, err := s.client.PoolLogs(t.Context(), "gpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	if got, err := io.ReadAll(log); string(got) != "08:00 gpu-1 loading\n" || err != nil {
+		t.Errorf("%q %v", got, err)
+	}
+	if _, err := s.client.PoolLogs(t.Context(), "nobody"); !errors.Is(err, models.ErrNotFound) || !strings.Contains(err.Error(), `pool "nobody"`) {
+		t.Errorf("%v", err)
+	}
+	var fe *models.FieldError
+	if _, err := s.client.PoolLogs(t.Context(), ""); !errors.As(err, &fe) || fe.Field != "pool" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestTrainingTellsItsProgressAndItsEnd(t *testing.T) {
 	s := serve(t, newFake())
 	s.trainSteps = 3

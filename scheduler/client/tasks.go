@@ -145,7 +145,21 @@ func (c *Client) Logs(ctx context.Context, id string, attempt int, follow bool) 
 	if follow {
 		q.Set("follow", "true")
 	}
-	body, err := c.open(ctx, request{method: http.MethodGet, path: []string{"v1", "tasks", id, "logs"}, query: q, accept: "text/plain, application/problem+json"})
+	return c.text(ctx, q, "tasks", id, "logs")
+}
+
+// PoolLogs is what a pool's workers have written to their standard error.
+func (c *Client) PoolLogs(ctx context.Context, pool string) (io.ReadCloser, error) {
+	if pool == "" {
+		return nil, models.Invalid("pool", "it is empty")
+	}
+	return c.text(ctx, nil, "pools", pool, "logs")
+}
+
+// text opens an answer that is plain text.
+func (c *Client) text(ctx context.Context, query url.Values, path ...string) (io.ReadCloser, error) {
+	r := request{method: http.MethodGet, path: append([]string{"v1"}, path...), query: query, accept: "text/plain, application/problem+json"}
+	body, err := c.open(ctx, r)
 	if err != nil {
 		return nil, err
 	}

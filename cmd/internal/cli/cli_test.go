@@ -437,6 +437,12 @@ func TestTheRest(t *testing.T) {
 	if r := run(t, f, "", "logs", "-f", "build-1"); r.out != "hi\nthere\n" || f.asked[len(f.asked)-1] != "logs build-1 0 true" {
 		t.Errorf("%+v", r)
 	}
+	if r := run(t, f, "", "pool", "logs", "gpu"); r.code != 0 || r.out != "2026-11-24T12:00:00.000Z gpu-1 out of memory\n" {
+		t.Errorf("%+v", r)
+	}
+	if r := run(t, f, "", "pool", "logs", "nobody"); r.code != 4 || !strings.Contains(r.err, `pool "nobody": not found`) {
+		t.Errorf("%+v", r)
+	}
 	if r := run(t, f, "", "train", "--series", "host.cpu"); r.code != 0 || !strings.Contains(r.err, "training on host.cpu at 10s: 100%") || r.out != "" {
 		t.Errorf("%+v", r)
 	}

@@ -29,6 +29,7 @@ type Backend interface {
 	Events(ctx context.Context) (<-chan models.Event, error)
 	Pools(ctx context.Context) ([]models.PoolStatus, error)
 	SetPool(ctx context.Context, name string, patch models.PoolPatch) (models.PoolStatus, error)
+	PoolLogs(ctx context.Context, name string) (io.ReadCloser, error)
 	Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error)
 	Agents(ctx context.Context) ([]models.Agent, error)
 	Stats(ctx context.Context) (models.Stats, error)

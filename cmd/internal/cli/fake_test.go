@@ -212,6 +212,16 @@ func (f *fake) SetPool(_ context.Context, name string, patch models.PoolPatch) (
 	return models.PoolStatus{}, fmt.Errorf("pool %s: %w", name, models.ErrNotFound)
 }
 
+func (f *fake) PoolLogs(_ context.Context, name string) (io.ReadCloser, error) {
+	if err := f.say("pool logs %s", name); err != nil {
+		return nil, err
+	}
+	if name != "gpu" {
+		return nil, fmt.Errorf("pool %q: %w", name, models.ErrNotFound)
+	}
+	return io.NopCloser(strings.NewReader("2026-11-24T12:00:00.000Z gpu-1 out of memory\n")), nil
+}
+
 func (f *fake) Decisions(_ context.Context, pool string, at time.Time, limit int) ([]models.Decision, error) {
 	if err := f.say("decisions %s at=%v %d", pool, at, limit); err != nil {
 		return nil, err
