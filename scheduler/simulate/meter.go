@@ -16,6 +16,7 @@ type Result struct {
 	KnobName      string  `json:"knob_name"` //
 	Met           bool    `json:"met"`       // violations within the share asked for
 	Tasks         int     `json:"tasks"`
+	Unfinished    int     `json:"unfinished,omitempty"` // a day after the trace's end; they count as late
 	ViolationsPct float64 `json:"violations_pct"` // of the tasks waited longer than the target
 	WaitP50S      float64 `json:"wait_p50_s"`
 	WaitP95S      float64 `json:"wait_p95_s"`
@@ -49,6 +50,7 @@ type meter struct {
 	paidNs     float64
 	starts     int
 	refused    int
+	abandoned  time.Duration // when the run was given up; 0 is never
 	samples    int
 	under      int
 	over       int
@@ -88,7 +90,7 @@ func (m *meter) check() error {
 		return fmt.Errorf("the core refused %d steps", m.refused)
 	}
 	for i := m.first; i < len(m.ends); i++ {
-		if m.ends[i] != 1 {
+		if m.ends[i] != 1 && (m.abandoned == 0 || m.ends[i] != 0) {
 			return fmt.Errorf("task %d ended %d times", i, m.ends[i])
 		}
 	}
@@ -153,6 +155,10 @@ func (m *meter) result() Result {
 			continue
 		}
 		wait := m.begins[i] - j.At
+		if m.begins[i] < 0 {
+			wait = m.abandoned - j.At
+			r.Unfinished++
+		}
 		if wait > m.cfg.SLO {
 			late++
 		}
@@ -175,4 +181,12 @@ func (m *meter) result() Result {
 // rank is the smallest of the ascending values that a share q of them does not exceed.
 func rank(sorted []float64, q float64) float64 {
 	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
+}
+
+// finite is v, or 0 where it is not a number to show.
+func finite(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
 }

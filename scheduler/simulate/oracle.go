@@ -34,7 +34,8 @@ func (p *problem) plan(hold time.Duration, lateShare float64) []int32 {
 	var queue []int
 	var caps window
 	busy, late, seen := 0, 0, 0
-	excused := -1
+	excused := -1 // the job that may be late: it begins when the next one ends
+	clock := time.Duration(0)
 	begin := func(job int, now time.Duration) {
 		busy++
 		heap.Push(&ends, now+w.Jobs[job].Run)
@@ -55,7 +56,7 @@ func (p *problem) plan(hold time.Duration, lateShare float64) []int32 {
 			now, what = w.Jobs[next].At, 1
 		}
 		if len(queue) > 0 && queue[0] != excused {
-			if due := w.Jobs[queue[0]].At + p.cfg.SLO; due < now {
+			if due := max(clock, w.Jobs[queue[0]].At+p.cfg.SLO); due < now {
 				now, what = due, 2
 			}
 		}
@@ -63,6 +64,7 @@ func (p *problem) plan(hold time.Duration, lateShare float64) []int32 {
 			now, what = ends[0], 3
 		}
 		fill(now)
+		clock = now
 		switch what {
 		case 1:
 			seen++
@@ -73,7 +75,7 @@ func (p *problem) plan(hold time.Duration, lateShare float64) []int32 {
 			}
 			next++
 		case 2:
-			if float64(late+1) <= lateShare*float64(seen) {
+			if len(ends) > 0 && float64(late+1) <= lateShare*float64(seen) {
 				late++
 				excused = queue[0]
 				continue

@@ -45,7 +45,7 @@ func (c *Config) knobOf(policy string, p *problem) knob {
 	case Offset:
 		return knob{name: "margin", standard: 1, cheap: 0.6, dear: 4, logarithmic: true}
 	case Static:
-		return knob{name: "workers", standard: float64(p.peak), cheap: 1, dear: float64(2 * p.peak), full: true}
+		return knob{name: "workers", standard: float64(p.peak), cheap: math.Ceil(p.busy), dear: float64(2 * p.peak), full: true}
 	}
 	return knob{name: "late share", standard: 0, cheap: 0.02, dear: 0}
 }

@@ -37,7 +37,7 @@ type Config struct {
 	Seed         uint64        // default 1
 	Sweep        bool          // look for each policy's cheapest setting within AtViolations
 	AtViolations float64       // percent; default 1
-	SweepRuns    int           // runs of a policy in a sweep; default 8
+	SweepRuns    int           // settings tried of a policy in a sweep, about; default 8
 	Parallel     int           // runs at once; default 1
 	// NewForecaster makes the forecaster, for so many bins ahead; nil is none.
 	NewForecaster func(bin time.Duration, horizon int) Forecaster
@@ -131,6 +131,7 @@ type problem struct {
 	mean, cv2 float64                  // of the run times, s
 	need      []int                    // by bin, by Erlang-C for the true rate
 	peak      int                      // the largest after the warm-up
+	busy      float64                  // mean offered load after the warm-up
 }
 
 // Run replays the workload under each policy.
@@ -171,6 +172,7 @@ func newProblem(ctx context.Context, cfg Config, w *Workload) (*problem, error) 
 	unlimited.Max = 100_000
 	p.need = needs(&unlimited, w, p.mean, p.cv2)
 	p.peak = max(1, slices.Max(p.need[cfg.from(w)/w.Bin:]))
+	p.busy = mean(w.Rate[cfg.from(w)/w.Bin:])
 	if cfg.Max == 0 {
 		p.cfg.Max = max(4*slices.Max(p.need), cfg.Min, 4)
 	}
@@ -222,7 +224,7 @@ func (p *problem) runAll(ctx context.Context) (results, frontier []Result, err e
 	errs := make([]error, len(results))
 	all := len(results)
 	if p.cfg.Sweep {
-		all *= p.cfg.SweepRuns
+		all *= p.cfg.SweepRuns + 1
 	}
 	var mu sync.Mutex
 	done := 0
@@ -253,89 +255,4 @@ func (p *problem) runAll(ctx context.Context) (results, frontier []Result, err e
 		}
 	}
 	return results, slices.Concat(points...), err
-}
-
-// try runs one policy as it is set, or looks for its cheapest setting.
-func (p *problem) try(ctx context.Context, policy string, tell func(string)) (Result, []Result, error) {
-	k := p.cfg.knobOf(policy, p)
-	if !p.cfg.Sweep {
-		r, err := p.run(ctx, policy, k, k.standard)
-		tell(policy)
-		return r, nil, err
-	}
-	var points []Result
-	seen := map[float64]bool{}
-	low, high := 0.0, 1.0 // the cheap end is taken to fail, the dear one to do
-	for range p.cfg.SweepRuns {
-		x := (low + high) / 2
-		if len(points) == 0 {
-			x = 1
-		}
-		setting := k.at(x)
-		if seen[setting] {
-			tell(policy)
-			continue
-		}
-		seen[setting] = true
-		r, err := p.run(ctx, policy, k, setting)
-		tell(policy)
-		if err != nil {
-			return Result{}, nil, err
-		}
-		points = append(points, r)
-		switch {
-		case x == 1 && !r.Met: // more does not help: look whether less does (an oscillating rule)
-		case r.Met:
-			high = x
-		default:
-			low = x
-		}
-	}
-	best := points[0]
-	for _, r := range points[1:] {
-		switch {
-		case r.Met && (!best.Met || r.WorkerHours < best.WorkerHours), !r.Met && !best.Met && r.ViolationsPct < best.ViolationsPct:
-			best = r
-		}
-	}
-	slices.SortStableFunc(points, func(a, b Result) int {
-		if a.WorkerHours < b.WorkerHours {
-			return -1
-		}
-		return 1
-	})
-	return best, points, nil
-}
-
-// run is one policy with one setting.
-func (p *problem) run(ctx context.Context, policy string, k knob, setting float64) (Result, error) {
-	began := time.Now()
-	v, err := p.world(policy, setting)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := v.run(ctx); err != nil {
-		return Result{}, err
-	}
-	if err := v.meter.check(); err != nil {
-		return Result{}, err
-	}
-	r := v.meter.result()
-	r.Policy, r.Knob, r.KnobName = policy, setting, k.name
-	r.Met = r.ViolationsPct <= p.cfg.AtViolations
-	r.TookS = time.Since(began).Seconds()
-	return r, nil
-}
-
-// runIn is how long before the warm-up's end a run begins, to be in full swing by then.
-func (p *problem) runIn() time.Duration { return max(30*time.Minute, 5*p.cfg.ColdStart) }
-
-func (p *problem) world(policy string, setting float64) (*world, error) {
-	spec, sizer := p.sizer(policy, setting)
-	v, err := newWorld(p.cfg, p.w, spec, max(0, p.cfg.from(p.w)-p.runIn()), sizer)
-	if err != nil {
-		return nil, err
-	}
-	v.forecasts, v.meter.need = p.forecasts, p.need
-	return v, nil
 }

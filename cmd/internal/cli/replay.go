@@ -75,18 +75,14 @@ submit_s,duration_s. No daemon is needed.`,
 }
 
 func (a *program) replay(cmd *cobra.Command, o output, f *replayFlags, file string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	w, err := f.workload(file)
 	if err != nil {
 		return err
 	}
-	if f.cfg.Warmup, err = share(f.warmup); err != nil {
-		return usage("--warmup: %w", err)
-	}
-	if f.cfg.Warmup == 0 {
-		f.cfg.Warmup = -1
-	}
 	f.cfg.Trace = filepath.Base(file)
-	f.cfg.Policies = strings.FieldsFunc(f.policies, func(r rune) bool { return r == ',' || r == ' ' })
 	f.cfg.NewForecaster = app.NewReplayForecaster
 	if width, ok := terminal(a.err); ok && width > 40 {
 		f.cfg.Progress = func(done, all int, policy string) {
@@ -103,6 +99,32 @@ func (a *program) replay(cmd *cobra.Command, o output, f *replayFlags, file stri
 	}
 	v := replayView(&r)
 	return a.print(v, o, true)
+}
+
+func (f *replayFlags) check() (err error) {
+	if f.cfg.Warmup, err = share(f.warmup); err != nil {
+		return usage("--warmup: %w", err)
+	}
+	if f.cfg.Warmup == 0 { // which would be the default
+		f.cfg.Warmup = -1
+	}
+	f.cfg.Policies = strings.FieldsFunc(f.policies, func(r rune) bool { return r == ',' || r == ' ' })
+	switch {
+	case f.bin < time.Second:
+		return usage("--bin: %s is shorter than 1s", f.bin)
+	case !(f.meanBusy >= 0 && f.meanBusy <= 1e6): // NaN too
+		return usage("--mean-busy: %v is not a number of workers", f.meanBusy)
+	}
+	for name, d := range map[string]time.Duration{"cold-start": f.cfg.ColdStart, "slo": f.cfg.SLO} {
+		if d <= 0 { // zero would be the default, too
+			return usage("--%s: %s is not positive", name, d)
+		}
+	}
+	var bad *models.FieldError
+	if err := f.cfg.Validate(); errors.As(err, &bad) {
+		return usage("--%s: %s", strings.ReplaceAll(bad.Field, "_", "-"), bad.Problem)
+	}
+	return err
 }
 
 // workload reads the trace.
@@ -241,9 +263,17 @@ func replayTable(p *page, r *simulate.Report) {
 	}
 	p.line("")
 	columns := []column{
-		{name: "POLICY"}, {name: "KNOB", spare: 2}, {name: "LATE %", right: true}, {name: "P50", right: true, spare: 4}, {name: "P95", right: true},
-		{name: "P99", right: true, spare: 3}, {name: "WORKER-H", right: true}, {name: "STARTS", right: true, spare: 1},
-		{name: "UNDER %", right: true, spare: 5}, {name: "OVER BY %", right: true, spare: 6}, {name: "GATE %", right: true, spare: 7},
+		{name: "POLICY"},
+		{name: "KNOB", spare: 2},
+		{name: "LATE %", right: true},
+		{name: "P50", right: true, spare: 4},
+		{name: "P95", right: true},
+		{name: "P99", right: true, spare: 3},
+		{name: "WORKER-H", right: true},
+		{name: "STARTS", right: true, spare: 1},
+		{name: "UNDER %", right: true, spare: 5},
+		{name: "OVER BY %", right: true, spare: 6},
+		{name: "GATE %", right: true, spare: 7},
 	}
 	rows := make([][]string, 0, len(r.Policies))
 	for i := range r.Policies {
