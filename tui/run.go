@@ -25,10 +25,14 @@ func Run(ctx context.Context, cfg Config, in io.Reader, out io.Writer) error {
 	}
 	clock := m.cfg.Clock
 	p := tea.NewProgram(m,
-		tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out),
+		tea.WithInput(in), tea.WithOutput(out),
 		tea.WithAltScreen(), tea.WithMouseCellMotion(), tea.WithFPS(framesPerSecond),
 		tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return stamp(msg, clock) }),
 	)
+	// The end of the context is a quit like any other: the library's own way with
+	// contexts kills the program and may leave the reader of its input behind.
+	stop := context.AfterFunc(ctx, p.Quit)
+	defer stop()
 	_, err = p.Run()
 	switch {
 	case err == nil, ctx.Err() != nil, errors.Is(err, tea.ErrInterrupted):

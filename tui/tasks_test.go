@@ -233,5 +233,5 @@ func TestTheForecastIsComparedWithWhatCame(t *testing.T) {
 	b.press("right")
 	b.shows("step 60 s (2 of 2)")
 	b.press("down", "down", "down")
-	b.shows("drift:")
+	b.shows("host.network ▲ drifts")
 }

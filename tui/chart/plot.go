@@ -192,19 +192,15 @@ func (p *Plot) valueAxis(c *widget.Canvas, left, rows int, lo, hi float64, marks
 	last := -2
 	for i := len(marks) - 1; i >= 0; i-- {
 		y := int(math.Round(a.y(marks[i])))
-		if y < 0 || y >= rows || last >= 0 && y-last < 2 || y == 1 && unit != "" && last < 0 {
+		if y < 0 || y >= rows || last >= 0 && y-last < 2 {
 			continue
 		}
 		last = y
 		c.Text(left, y, axis, c.Glyphs().AxisY)
 		c.TextRight(0, y, left, theme.Fg(theme.Muted), texts[i])
 	}
-	if unit != "" && rows > 2 {
-		y := 1
-		if last == 1 || len(marks) > rows/2 {
-			y = -1
-		}
-		c.TextRight(0, y, left, theme.Fg(theme.Border), unit)
+	if rows < c.H() { // beside the times
+		c.TextRight(0, c.H()-1, left, theme.Fg(theme.Border), unit)
 	}
 }
 

@@ -22,7 +22,7 @@ type Forecast struct {
 	items   []string                            // the series' names, as listed
 	cursor  int
 	step    map[string]float64 // the step chosen of a series; its finest otherwise
-	zoom    int                // the past shown is 2^zoom horizons
+	zoom    int                // the past shown is 2^(zoom+1) horizons
 	horizon int                // steps ahead of the forecasts compared with; 0 chooses
 	chart   ChartLoaded
 	asked   time.Time // of the list
@@ -213,7 +213,7 @@ func (f Forecast) span(now time.Time) (from, to time.Time, stepS float64, steps 
 		steps = len(c.P50)
 	}
 	step := seconds(stepS)
-	from = now.Add(-step * time.Duration(steps<<f.zoom))
+	from = now.Add(-step * time.Duration(steps<<(f.zoom+1)))
 	to = now
 	if champion(&s) != nil {
 		to = now.Add(step * time.Duration(steps))
@@ -288,7 +288,7 @@ func (f Forecast) key(env Env, k Key) (Page, []Request) {
 		}
 		f.step, f.horizon = chosen, 0
 	case keys.ZoomIn:
-		f.zoom = max(0, f.zoom-1)
+		f.zoom = max(-1, f.zoom-1)
 	case keys.ZoomOut:
 		f.zoom = min(mostZoom, f.zoom+1)
 	case keys.HorizonLess:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"loadstar/models"
@@ -33,7 +34,8 @@ func (f Forecast) View(c *widget.Canvas, env Env) {
 		return
 	}
 	why := whyChampion(&s, right.W-2)
-	table := min(len(s.Models)+len(why)+4, max(5, h/2))
+	table := min(len(s.Models)+len(why)+4, max(5, h*11/20))
+	why = why[:max(1, min(len(why), table-len(s.Models)-4))] // the models before the words
 	errors := 0
 	if h >= 34 {
 		errors = max(7, h/5)
@@ -124,6 +126,9 @@ func (f Forecast) drawChart(c *widget.Canvas, r widget.Rect, s *models.SeriesFor
 	note := "step " + widget.Seconds(stepS)
 	if steps := f.steps(name, false); len(steps) > 1 {
 		note += fmt.Sprintf(" (%d of %d)", 1+indexOf(steps, stepS), len(steps))
+	}
+	if s != nil && s.Drift {
+		title += " " + env.Theme.Glyphs.Warning + " drifts from what was learned"
 	}
 	in := widget.Panel(c, r, title, note, false)
 	if f.chart.Series != name || f.chart.StepS != stepS {
@@ -236,29 +241,24 @@ func (f Forecast) drawModels(c *widget.Canvas, r widget.Rect, s *models.SeriesFo
 		t.Row(in, y, modelCells(&s.Models[i], s, env), false)
 		y++
 	}
-	for i, l := range why {
-		st := style(theme.Text)
-		if s.Drift && i == 0 {
-			st = theme.Style{FG: theme.Warn, Attr: theme.Bold}
-		}
-		in.TextFit(0, y, in.W(), st, l)
+	for _, l := range why {
+		in.TextFit(0, y, in.W(), style(theme.Text), l)
 		y++
 	}
 	in.TextFit(0, y, in.W(), style(theme.Muted), trainedText(s, env))
 }
 
-// whyChampion says which model is used and why, and first whether the series drifts.
+// whyChampion says which model is used and why.
 func whyChampion(s *models.SeriesForecast, w int) []string {
-	var lines []string
-	if s.Drift {
-		lines = append(lines, "drift: the series is no longer what the models have learned")
-	}
-	why := widget.Clean(s.Why)
+	why := strings.TrimSpace(widget.Clean(s.Why))
 	if why == "" {
 		why = "no champion yet"
 	}
-	lines = append(lines, widget.Wrap(why, w)...)
-	return lines[:min(len(lines), 4)]
+	lines := widget.Wrap(why, w)
+	if len(lines) == 0 { // nothing of it can be drawn here
+		lines = []string{""}
+	}
+	return lines[:min(len(lines), 3)]
 }
 
 func modelCells(m *models.ModelScore, s *models.SeriesForecast, env Env) []widget.Cell {

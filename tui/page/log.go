@@ -188,7 +188,7 @@ func (l *Log) view(c *widget.Canvas, r widget.Rect, env Env, focused bool) {
 	case l.follow:
 		state = "following"
 	}
-	note := fmt.Sprintf("%s lines, %s", widget.Count(l.total()+l.dropped), state)
+	note := plural(l.total()+l.dropped, "line") + ", " + state
 	in := widget.Panel(c, r, title, note, focused)
 	c.Zone(r, "log", 0)
 	if l.typing || l.query != "" {

@@ -192,6 +192,9 @@ func coresNote(h *models.HostStatus) string {
 func drawGauge(c *widget.Canvas, g gauge, env Env) {
 	c.Text(0, 0, style(theme.Muted), g.label)
 	c.TextRight(5, 0, 10, style(theme.Text), g.value)
+	if g.value == "none" {
+		return
+	}
 	x := 16
 	bar := min(20, max(15, c.W()/6))
 	switch {
@@ -217,7 +220,7 @@ func drawGauge(c *widget.Canvas, g gauge, env Env) {
 		}
 		c.TextFit(5, 1, left-5, style(theme.Muted), more)
 	}
-	if c.H() >= 3 && g.value != "none" {
+	if c.H() >= 3 {
 		value := func(v float64) string {
 			if g.top > 0 {
 				return percent(v)

@@ -14,8 +14,11 @@ import (
 // keepDecisions is how much of a pool's ledger the screen holds.
 const keepDecisions = 200
 
-// demandSpan is how far back the demand is drawn.
-const demandSpan = 15 * time.Minute
+// demandPast is how far back the demand is drawn: three times as far as the
+// forecast usually reaches, so that both can be seen.
+func demandPast(stepS float64) time.Duration {
+	return max(2*time.Minute, 90*seconds(stepS))
+}
 
 // Pools shows the pools: their size, the size wanted, and the reasoning.
 type Pools struct {
@@ -63,7 +66,7 @@ func (p Pools) load(env Env, demand bool) []Request {
 		stepS := p.demandStep(pool)
 		reqs = append(reqs,
 			LoadForecasts{Series: series, StepS: stepS},
-			LoadChart{Series: series, StepS: stepS, From: env.Now.Add(-demandSpan).Truncate(seconds(stepS)), To: env.Now, Horizon: 1})
+			LoadChart{Series: series, StepS: stepS, From: env.Now.Add(-demandPast(stepS)).Truncate(seconds(stepS)), To: env.Now, Horizon: 1})
 	}
 	return reqs
 }

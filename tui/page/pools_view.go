@@ -189,7 +189,7 @@ func (p Pools) drawDemand(c *widget.Canvas, r widget.Rect, pool *models.PoolStat
 	in := widget.Panel(c, r, "demand", "busy workers that the load asks for", false)
 	stepS := p.demandStep(pool)
 	step := seconds(stepS)
-	plot := chart.Plot{From: env.Now.Add(-demandSpan), To: env.Now, Now: env.Now, Zone: env.Zone, Unit: "workers", FromZero: true}
+	plot := chart.Plot{From: env.Now.Add(-demandPast(stepS)), To: env.Now, Now: env.Now, Zone: env.Zone, Unit: "workers", FromZero: true}
 	plot.Lines = []chart.Line{{Name: "actual", Points: p.demand.Points, Step: step, Role: theme.Actual, Stroke: chart.Solid}}
 	if f := champion(&p.forecast); f != nil && p.forecast.StepS == stepS {
 		n := min(len(f.P10), len(f.P50), len(f.P90))
