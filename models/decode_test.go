@@ -52,6 +52,7 @@ func TestBadDocumentsAreRefusedNamingLineAndField(t *testing.T) {
 		{`{"retries":"three"}`, "f:1: retries: a JSON string does not fit here (an integer expected)"},
 		{`{"timeout":"soon"}`, `f:1: timeout: "soon" is not a duration`},
 		{`{"resources":{"memory":-1}}`, "f:1: resources.memory: -1 is negative"},
+		{`{"resources":{"memory":"2048TiB"}}`, "f:1: resources.memory: 2048TiB is more than 1024TiB"},
 		{`{"resources":{"memory":"-2"}}`, `f:1: resources: "-2" is not an amount`},
 		{`{"resources":{"gpu":1}}`, `f:1: resources: unknown field "gpu"`},
 		{`{"task_id":"a","dependencies":["a"]}`, "f:1: task a: dependencies: the task depends on itself"},

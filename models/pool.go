@@ -216,10 +216,12 @@ type Agent struct {
 	Capabilities []string  `json:"capabilities"`
 	Slots        int       `json:"slots"`
 	Busy         int       `json:"busy"`
-	LoadScore    float64   `json:"load_score"` // 0 idle to 1 full: weighted cpu, memory and io
-	CPU          float64   `json:"cpu"`        // 0 to 1
-	Memory       float64   `json:"memory"`     // 0 to 1
-	IO           float64   `json:"io"`         // 0 to 1
+	CPUs         float64   `json:"cpus,omitempty"`         // cores that its tasks may ask for together; 0 is unknown, no limit
+	MemoryTotal  Bytes     `json:"memory_total,omitempty"` // likewise, in bytes
+	LoadScore    float64   `json:"load_score"`             // 0 idle to 1 full: weighted cpu, memory and io
+	CPU          float64   `json:"cpu"`                    // 0 to 1
+	Memory       float64   `json:"memory"`                 // 0 to 1
+	IO           float64   `json:"io"`                     // 0 to 1
 	LastHeard    time.Time `json:"last_heard"`
 	State        string    `json:"state"` // ready, draining, lost
 }

@@ -23,6 +23,7 @@ const (
 	maxLabelLength    = 200
 	maxPoolNameLength = 63
 	maxPoolConfig     = 256 << 10
+	maxMemory         = 1 << 50
 )
 
 // What happens to a task when one of its dependencies ends FAILED or CANCELLED.
@@ -159,11 +160,14 @@ func (t *TaskSpec) checkCommand() error {
 			return Invalid("env", "%q is not a variable's name and value", k)
 		}
 	}
-	if r := t.Resources; r != nil && (r.CPU < 0 || r.CPU > 1e6) {
+	if r := t.Resources; r != nil && (!(r.CPU >= 0 && r.CPU <= 1e6)) {
 		return Invalid("resources.cpu", "%v is not a number of cores", r.CPU)
 	}
 	if r := t.Resources; r != nil && r.Memory < 0 {
 		return Invalid("resources.memory", "%d is negative", r.Memory)
+	}
+	if r := t.Resources; r != nil && r.Memory > maxMemory {
+		return Invalid("resources.memory", "%s is more than %s", r.Memory, Bytes(maxMemory))
 	}
 	return nil
 }

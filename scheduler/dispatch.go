@@ -37,12 +37,24 @@ func (p *pool) ceiling() int {
 	return p.spec.Max
 }
 
-// next is the first waiting task that somebody is free for, and who that is.
+// next is the first waiting task that somebody is free for, and who that is. A
+// task that waits for room on a host holds back those behind it that ask for a part
+// of one too, so that the small ones do not take for ever what it waits for; those
+// that ask for nothing go past it.
 func (c *Core) next(p *pool) (t *task, a *agentState, w *worker) {
-	var best queue.Key
+	var best, held queue.Key
+	holds := false
+	for _, k := range p.live {
+		if !k.need.Asks() {
+			continue
+		}
+		if _, key, ok := k.queue.Peek(); ok && (!holds || key.Before(held)) && route.WaitsForRoom(c.cands, k.need) {
+			held, holds = key, true
+		}
+	}
 	for _, k := range p.live {
 		head, key, ok := k.queue.Peek()
-		if !ok || t != nil && !key.Before(best) {
+		if !ok || t != nil && !key.Before(best) || holds && k.need.Asks() && !key.Before(held) {
 			continue
 		}
 		if p.exec() {
@@ -52,7 +64,8 @@ func (c *Core) next(p *pool) (t *task, a *agentState, w *worker) {
 			continue
 		}
 		for i := len(p.idle) - 1; i >= 0; i-- { // the last one used is the warmest
-			if v := p.idle[i]; v.agent.info.State == route.Ready && route.Able(&v.agent.info, k.need) {
+			v := p.idle[i]
+			if cand := &c.cands[v.agent.index]; v.agent.info.State == route.Ready && route.Able(&v.agent.info, k.need) && cand.Room(&k.need) {
 				t, a, w, best = head, v.agent, v, key
 				break
 			}

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -101,9 +102,14 @@ func (p *pool) classOf(spec *models.TaskSpec) *class {
 		slices.Sort(capabilities)
 		key += "\x00" + strings.Join(capabilities, "\x00")
 	}
+	var asks route.Need
+	if r := spec.Resources; r != nil && (r.CPU > 0 || r.Memory > 0) {
+		asks.MilliCPU, asks.Memory = int64(math.Ceil(r.CPU*1000-1e-6)), r.Memory
+		key += fmt.Sprintf("\xff%d\xff%d", asks.MilliCPU, asks.Memory) // a byte that no name has
+	}
 	k := p.classes[key]
 	if k == nil {
-		k = &class{need: route.Need{Agent: spec.AssignedTo, Capabilities: capabilities}, queue: queue.New(func(t *task) *int32 { return &t.queueAt })}
+		k = &class{need: route.Need{Agent: spec.AssignedTo, Capabilities: capabilities, MilliCPU: asks.MilliCPU, Memory: asks.Memory}, queue: queue.New(func(t *task) *int32 { return &t.queueAt })}
 		k.own = len(capabilities)
 		if p.exec() { // a worker's host was chosen by the pool's capabilities, a slot's is chosen with the task's
 			k.need.Capabilities = append(slices.Clone(capabilities), p.spec.Capabilities...)

@@ -31,6 +31,9 @@ func (c *Core) heard(a *agentState, info *models.Agent) {
 		if info.Slots == 0 {
 			a.info.Slots = was.Slots
 		}
+		if info.CPUs == 0 && info.MemoryTotal == 0 {
+			a.info.CPUs, a.info.MemoryTotal = was.CPUs, was.MemoryTotal
+		}
 		if info.Host == "" {
 			a.info.Host = was.Host
 		}

@@ -92,10 +92,14 @@ func (c *Core) eachTask(visit func(*task)) {
 	}
 }
 
+// maxAsk is what an ask of a damaged image is cut to.
+const maxAsk = 1<<51 - 1
+
 const (
 	imageArrived = 1 << iota
 	imageToCancel
 	imageLast
+	imageAsks
 )
 
 // appendImage writes everything durable of a task; applyImage reads it. Beside
@@ -124,7 +128,13 @@ func (t *task) appendImage(b []byte, base int64) []byte {
 	if t.last.number > 0 {
 		flags |= imageLast
 	}
+	if t.class.need.Asks() {
+		flags |= imageAsks
+	}
 	b = append(b, byte(t.state), byte(t.reason), t.priority, flags)
+	if t.class.need.Asks() {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(t.class.need.MilliCPU)), uint64(t.class.need.Memory)) //nolint:gosec // not negative
+	}
 	for _, ns := range [...]int64{t.submitted, t.ready, t.wake, t.finished} {
 		b = appendTime(b, ns, base)
 	}
@@ -211,6 +221,9 @@ func (c *Core) applyImage(r *Record) error {
 	t.priority = d.byte()
 	flags := d.byte()
 	t.arrived, t.toCancel = flags&imageArrived != 0, flags&imageToCancel != 0
+	if flags&imageAsks != 0 {
+		spec.Resources = &models.Resources{CPU: float64(d.uvarint()&maxAsk) / 1000, Memory: models.Bytes(d.uvarint() & maxAsk)} //nolint:gosec // masked
+	}
 	for _, ns := range [...]*int64{&t.submitted, &t.ready, &t.wake, &t.finished} {
 		*ns = d.time(r.At)
 	}

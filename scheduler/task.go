@@ -9,6 +9,7 @@ import (
 
 	"loadstar/models"
 	"loadstar/scheduler/queue"
+	"loadstar/scheduler/route"
 )
 
 // reasonCode is a models.Reason on disk; the numbers never change. That nobody
@@ -262,6 +263,9 @@ func (c *Core) reason(t *task) (models.Reason, string) {
 		return models.ReasonQueued, fmt.Sprintf("its pool %s is no longer configured", t.pool.spec.Name)
 	case t.pool.spec.Paused:
 		return models.ReasonQueued, fmt.Sprintf("its pool %s is paused", t.pool.spec.Name)
+	}
+	if route.WaitsForRoom(c.cands, t.class.need) {
+		return models.ReasonQueued, route.WhyNoRoom(t.class.need)
 	}
 	return models.ReasonQueued, "waits for a free worker of " + t.pool.spec.Name
 }

@@ -39,6 +39,8 @@ func (c *Core) occupy(t *task) {
 	a := c.agent(t.last.agent)
 	t.activeAt = int32(len(a.tasks)) //nolint:gosec // an agent has no two billion tasks
 	a.tasks = append(a.tasks, t)
+	c.cands[a.index].MilliCPU += t.class.need.MilliCPU
+	c.cands[a.index].Memory += t.class.need.Memory
 	if w := c.workers[t.last.worker]; w != nil {
 		w.task = t
 		w.setIdle(false, 0)
@@ -55,6 +57,13 @@ func (c *Core) vacate(t *task) {
 	a.tasks[last] = nil
 	a.tasks = a.tasks[:last]
 	t.activeAt = queue.Absent
+	if n := &t.class.need; n.Asks() {
+		c.cands[a.index].MilliCPU -= n.MilliCPU
+		c.cands[a.index].Memory -= n.Memory
+		for _, p := range c.poolList { // a task of any may have waited for the room
+			p.dirty = true
+		}
+	}
 	if w := c.workers[t.last.worker]; w != nil {
 		if w.task == t {
 			w.task = nil
@@ -153,7 +162,7 @@ func (p *pool) placing(n route.Need) route.Need {
 }
 
 func (c *Core) startWorker(p *pool, have int, n route.Need) bool {
-	special := n.Agent != "" || len(n.Capabilities) > 0
+	special := n.Agent != "" || len(n.Capabilities) > 0 || n.Asks()
 	n = p.placing(n)
 	i := route.LeastLoaded(c.cands, n)
 	if i < 0 {

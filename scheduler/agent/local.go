@@ -33,6 +33,10 @@ type Config struct {
 	// Slots is how many tasks the host should run at once; it is told to the core,
 	// not enforced here.
 	Slots int
+	// CPUs and MemoryTotal are what tasks may ask for together: cores and bytes.
+	// They are told to the core; zero is no limit.
+	CPUs        float64
+	MemoryTotal models.Bytes
 	// Logs keeps what attempts print.
 	Logs *worker.LogStore
 	// Load gives the host's CPU, memory and IO load now, each 0 to 1; nil reports none.
@@ -82,6 +86,8 @@ func (c *Config) Validate() error {
 		return models.Invalid("agent.logs", "there is no log store")
 	case !(w.CPU >= 0 && w.Memory >= 0 && w.IO >= 0 && w.CPU+w.Memory+w.IO > 0): // NaN too
 		return models.Invalid("agent.weights", "they must not be negative, nor all zero")
+	case !(c.CPUs >= 0 && c.CPUs < 1e6) || c.MemoryTotal < 0: // NaN too
+		return models.Invalid("agent.cpus, agent.memory_total", "neither may be negative")
 	case c.Heartbeat < 0 || c.KillGrace < 0:
 		return models.Invalid("agent.heartbeat, agent.kill_grace", "neither may be negative")
 	}
@@ -179,7 +185,7 @@ func (a *Local) report(r scheduler.Report) {
 func (a *Local) measure(now time.Time, busy int) *models.Agent {
 	m := &models.Agent{
 		ID: a.cfg.ID, Host: a.cfg.Host, Capabilities: append([]string{}, a.cfg.Capabilities...),
-		Slots: a.cfg.Slots, Busy: busy, LastHeard: now, State: "ready",
+		Slots: a.cfg.Slots, CPUs: a.cfg.CPUs, MemoryTotal: a.cfg.MemoryTotal, Busy: busy, LastHeard: now, State: "ready",
 	}
 	if a.cfg.Load != nil {
 		cpu, mem, io := a.cfg.Load()

@@ -1,6 +1,7 @@
 // Package route chooses the agent that work goes to. Its functions are pure:
-// values in, an index out. Capabilities are a hard condition, a free slot is one
-// too, and among those left the least loaded agent is taken.
+// values in, an index out. Capabilities are a hard condition, a free slot and room
+// for what the work asks of the host are too, and among those left the least
+// loaded agent is taken.
 //
 // It imports models only.
 package route
@@ -8,6 +9,7 @@ package route
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"loadstar/models"
@@ -18,19 +20,76 @@ type Candidate struct {
 	Agent models.Agent
 	// Used is how many of its slots are taken, as the scheduler counts them.
 	Used int
+	// MilliCPU and Memory are what the tasks that it has ask for together.
+	MilliCPU int64
+	Memory   models.Bytes
 }
 
 // Need is what the work asks of an agent.
 type Need struct {
 	Agent        string   // the only agent that will do; empty is any
 	Capabilities []string // all of them must be there
+	MilliCPU     int64    // thousandths of a core
+	Memory       models.Bytes
 }
+
+// Asks reports whether the work asks for a part of the host.
+func (n *Need) Asks() bool { return n.MilliCPU > 0 || n.Memory > 0 }
+
+// asks are the amounts in words.
+func (n *Need) asks() string {
+	var parts []string
+	if n.MilliCPU > 0 {
+		parts = append(parts, strconv.FormatFloat(float64(n.MilliCPU)/1000, 'g', -1, 64)+" cores")
+	}
+	if n.Memory > 0 {
+		parts = append(parts, n.Memory.String()+" of memory")
+	}
+	return strings.Join(parts, " and ")
+}
+
+// milliCPUs are an agent's cores in thousandths.
+func milliCPUs(a *models.Agent) int64 { return int64(a.CPUs * 1000) }
+
+// fits reports whether an amount keeps within a total; one of 0 is unknown, and no limit.
+func fits[T int64 | models.Bytes](used, more, total T) bool {
+	return more == 0 || total <= 0 || used <= total && more <= total-used
+}
+
+// Room reports whether what the work asks for is left beside what is asked for already.
+func (c *Candidate) Room(n *Need) bool {
+	return fits(c.MilliCPU, n.MilliCPU, milliCPUs(&c.Agent)) && fits(c.Memory, n.Memory, c.Agent.MemoryTotal)
+}
+
+// WaitsForRoom reports whether some agent could take the work at once but for
+// what other tasks there have asked for.
+func WaitsForRoom(candidates []Candidate, n Need) bool {
+	waits := false
+	for i := range candidates {
+		c := &candidates[i]
+		if n.Asks() && c.Agent.State == Ready && c.Free() && Able(&c.Agent, n) {
+			if c.Room(&n) {
+				return false
+			}
+			waits = true
+		}
+	}
+	return waits
+}
+
+// WhyNoRoom says what the work waits for.
+func WhyNoRoom(n Need) string { return "waits for room on a host: it asks for " + n.asks() }
 
 // Free reports whether the agent has a slot left; an agent of 0 slots sets no limit of its own.
 func (c *Candidate) Free() bool { return c.Agent.Slots <= 0 || c.Used < c.Agent.Slots }
 
-// Able reports whether an agent meets the need, free or not.
+// Able reports whether an agent meets the need, free or not: it has the
+// capabilities, and as a whole what is asked for.
 func Able(a *models.Agent, n Need) bool {
+	return capable(a, n) && fits(0, n.MilliCPU, milliCPUs(a)) && fits(0, n.Memory, a.MemoryTotal)
+}
+
+func capable(a *models.Agent, n Need) bool {
 	if n.Agent != "" && n.Agent != a.ID {
 		return false
 	}
@@ -49,7 +108,7 @@ func LeastLoaded(candidates []Candidate, n Need) int {
 	best, least := -1, 0.0
 	for i := range candidates {
 		c := &candidates[i]
-		if c.Agent.State != Ready || !c.Free() || !Able(&c.Agent, n) {
+		if c.Agent.State != Ready || !c.Free() || !c.Room(&n) || !Able(&c.Agent, n) {
 			continue
 		}
 		if l := c.load(); best < 0 || l < least {
@@ -83,7 +142,7 @@ func (c *Candidate) load() float64 {
 
 // WhyNone says in words why no agent meets the need; empty where one does.
 func WhyNone(agents []models.Agent, n Need) string {
-	pinned := false
+	pinned, able := false, false
 	for i := range agents {
 		a := &agents[i]
 		if a.State == Lost {
@@ -93,8 +152,13 @@ func WhyNone(agents []models.Agent, n Need) string {
 			return ""
 		}
 		pinned = pinned || a.ID == n.Agent
+		able = able || capable(a, n)
 	}
 	switch {
+	case able && n.Agent != "":
+		return fmt.Sprintf("it is assigned to %s and asks for %s, which is more than that has", n.Agent, n.asks())
+	case able:
+		return fmt.Sprintf("it asks for %s, which is more than any agent has", n.asks())
 	case n.Agent != "" && !pinned:
 		return fmt.Sprintf("it is assigned to %s, which has not joined", n.Agent)
 	case n.Agent != "":

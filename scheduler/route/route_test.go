@@ -38,6 +38,36 @@ func TestTheLeastLoadedAbleAgentIsChosen(t *testing.T) {
 	}
 }
 
+func TestAnAgentWithoutRoomIsPassedOver(t *testing.T) {
+	with := func(cpus float64, memory models.Bytes, milli int64, used models.Bytes) route.Candidate {
+		c := agent("a", 4, 0, 0)
+		c.Agent.CPUs, c.Agent.MemoryTotal, c.MilliCPU, c.Memory = cpus, memory, milli, used
+		return c
+	}
+	for name, c := range map[string]struct {
+		agent route.Candidate
+		need  route.Need
+		want  int
+		waits bool
+	}{
+		"just enough":           {with(2, 0, 1500, 0), route.Need{MilliCPU: 500}, 0, false},
+		"too little CPU left":   {with(2, 0, 1501, 0), route.Need{MilliCPU: 500}, -1, true},
+		"too little memory":     {with(2, 10, 0, 4), route.Need{MilliCPU: 500, Memory: 7}, -1, true},
+		"never enough":          {with(2, 10, 0, 0), route.Need{Memory: 11}, -1, false},
+		"asks for nothing":      {with(2, 10, 9000, 99), route.Need{}, 0, false},
+		"unknown is no limit":   {with(0, 0, 9000, 99), route.Need{MilliCPU: 1e6, Memory: 1 << 40}, 0, false},
+		"half of it is unknown": {with(2, 0, 0, 99), route.Need{MilliCPU: 1, Memory: 1 << 40}, 0, false},
+		"over already":          {with(2, 10, 9000, 99), route.Need{Memory: 1}, -1, true},
+	} {
+		if got := route.LeastLoaded([]route.Candidate{c.agent}, c.need); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+		if got := route.WaitsForRoom([]route.Candidate{c.agent}, c.need); got != c.waits {
+			t.Errorf("%s: waits %v", name, got)
+		}
+	}
+}
+
 func TestWhyNobodyWillDoIsSaid(t *testing.T) {
 	agents := []models.Agent{agent("a", 1, 0, 0, "ssd").Agent}
 	for want, n := range map[string]route.Need{

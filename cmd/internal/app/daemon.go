@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg config.Config, opts Options) (d *Daemon, err 
 	if err := d.openStores(ctx); err != nil {
 		return d, err
 	}
-	if err := d.openWork(); err != nil {
+	if err := d.openWork(ctx); err != nil {
 		return d, err
 	}
 	return d, d.openAPI()

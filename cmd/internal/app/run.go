@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"loadstar/collector/host"
 	"loadstar/models"
 	"loadstar/predictor"
 	"loadstar/predictor/export"
@@ -22,7 +23,21 @@ import (
 	"loadstar/scheduler/worker"
 )
 
-func (d *Daemon) openWork() (err error) {
+// room is what the tasks on this host may ask for together: the cores and the
+// memory that it has, or that the cgroup allows. Zero is unknown, and no limit.
+func (d *Daemon) room(ctx context.Context) (cpus float64, memory models.Bytes) {
+	r, err := host.New().Read(ctx, time.Now())
+	if err != nil {
+		d.log.Warn("what the host has is not known in full", "err", err)
+	}
+	s := r.Status
+	if s.MemoryLimit > 0 && s.MemoryLimit < s.MemoryTotal {
+		return s.CPULimit, s.MemoryLimit
+	}
+	return s.CPULimit, s.MemoryTotal
+}
+
+func (d *Daemon) openWork(ctx context.Context) (err error) {
 	if d.logs, err = worker.NewLogStore(worker.LogConfig{
 		Dir: filepath.Join(d.cfg.StateDir, "logs"), Logger: d.log,
 		MaxBytesPerAttempt: int64(d.cfg.TaskLogMaxBytes), MaxTotalBytes: int64(d.cfg.TaskLogsMaxBytes),
@@ -37,7 +52,9 @@ func (d *Daemon) openWork() (err error) {
 	for _, p := range pools {
 		slots += p.Max
 	}
+	cpus, memory := d.room(ctx)
 	if d.agent, err = agent.New(agent.Config{
+		CPUs: cpus, MemoryTotal: memory,
 		ID: d.cfg.AgentID, Capabilities: d.cfg.Capabilities, Slots: slots, Logs: d.logs,
 		Load: d.load, Logger: d.log, KillGrace: d.cfg.KillGrace.Std(),
 	}); err != nil {

@@ -64,6 +64,9 @@ func (p *page) task(t *models.Task) {
 	if len(t.Run) > 0 {
 		p.pair("command", quote(t.Run))
 	}
+	if t.HTTP != nil {
+		p.pair("request", strings.TrimSpace(t.HTTP.String()))
+	}
 	p.pair("input", string(t.Input))
 	p.pair("directory", t.Dir)
 	p.pair("environment", pairs(t.Env))
