@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"loadstar/models"
@@ -77,7 +76,7 @@ func (c *Core) apply(r *Record) error {
 	}
 	c.attach(t)
 	if t.state.final() {
-		t.spec, t.toCancel = nil, false
+		t.toCancel = false
 		c.release(t, r.At)
 	}
 	return nil
@@ -230,14 +229,15 @@ func (c *Core) release(t *task, now int64) {
 }
 
 func (c *Core) applySubmitted(r *Record) error {
-	spec := c.incoming
+	spec, body := c.incoming, string(r.Body)
 	if spec == nil {
 		spec = new(models.TaskSpec)
-		if err := json.Unmarshal(r.Body, spec); err != nil {
-			return fmt.Errorf("%w: a task's document: %v", errRecord, err) //nolint:errorlint // only its text matters
+		var err error
+		if body, err = storedSpec(body, spec); err != nil {
+			return err
 		}
 	}
-	t := newTask(r.Seq, string(r.Body), spec, r.At)
+	t := newTask(r.Seq, body, spec, r.At)
 	if t.id == "" || c.bySeq(r.Seq) != nil || c.byID[t.id] != nil || r.Seq > c.nextSeq+maxSubmission {
 		return fmt.Errorf("%w: task %s is there already, or out of order", errRecord, t.id)
 	}
@@ -264,9 +264,6 @@ func (c *Core) place(t *task, spec *models.TaskSpec) {
 		t.pool = c.addPool(models.PoolSpec{Name: spec.Pool, Max: 1}.WithDefaults())
 	}
 	t.class = t.pool.classOf(spec)
-	if !c.replaying {
-		t.spec = c.incoming
-	}
 }
 
 func (c *Core) grow(seq uint64) {

@@ -53,7 +53,8 @@ func (c *Core) matcher(f *models.TaskFilter) *matcher {
 	return m
 }
 
-// plain reports whether a string stands in JSON as it is, in one case or the other.
+// plain reports whether a string stands in a document as it is, in one case or the
+// other.
 func plain(s string) bool {
 	for i := range len(s) {
 		if b := s[i]; b <= ' ' || b >= 0x7f || b == '"' || b == '\\' { // a space may join two arguments

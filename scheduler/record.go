@@ -46,7 +46,7 @@ type Record struct {
 	Agent    string // assigned
 	Worker   string // assigned
 	Text     string // an error or a reason; pool: its name; key: the key
-	Body     []byte // submitted: the task as JSON; pool: the patch as JSON; key: hash and places; image, meta: see snapshot.go
+	Body     []byte // submitted: the document, see appendSpec; pool: the patch as JSON; key: hash and places; image, meta: see snapshot.go
 }
 
 // stateCode is a models.State on disk; the numbers never change.

@@ -206,7 +206,10 @@ func (d *decoder) attempt(base int64) attempt {
 
 func (c *Core) applyImage(r *Record) error {
 	d := decoder{b: r.Body}
-	body := d.text()
+	body, err := keptBody(d.text())
+	if err != nil {
+		return err
+	}
 	spec := models.TaskSpec{TaskID: d.text(), Pool: d.text(), AssignedTo: d.text(), Capabilities: d.texts(), Dependencies: d.texts()}
 	t := newTask(r.Seq, body, &spec, 0)
 	if t.rule = dependencyRule(d.byte()); t.rule > ruleWait {
@@ -254,6 +257,15 @@ func (c *Core) applyImage(r *Record) error {
 	c.lease = max(c.lease, t.lease)
 	c.attach(t)
 	return nil
+}
+
+// keptBody is a document of a snapshot in the present form.
+func keptBody(stored string) (string, error) {
+	if stored == "" || stored[0] != '{' {
+		return stored, nil
+	}
+	var s models.TaskSpec
+	return storedSpec(stored, &s)
 }
 
 func (c *Core) interned(a attempt) attempt {

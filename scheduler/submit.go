@@ -19,7 +19,7 @@ const maxSubmission = 1 << 20
 type Submission struct {
 	// Specs are the tasks, validated one by one, each with an id.
 	Specs []models.TaskSpec
-	// Bodies are the same as JSON.
+	// Bodies are the same as the journal has them, see appendSpec.
 	Bodies [][]byte
 	// Key makes it safe to repeat; empty is none. Hash is what the key stands for.
 	Key  string
@@ -40,10 +40,10 @@ func NewSubmission(specs []models.TaskSpec, key string, newID func() string) (*S
 	s := &Submission{Specs: make([]models.TaskSpec, len(specs)), Bodies: make([][]byte, len(specs)), Key: key}
 	copy(s.Specs, specs)
 	hash := sha256.New()
-	var buffer, bodies bytes.Buffer
-	ends := make([]int, len(specs))
-	encode := json.NewEncoder(&buffer)
+	encode := json.NewEncoder(hash)
 	encode.SetEscapeHTML(false)
+	var bodies []byte
+	ends := make([]int, len(specs))
 	for i := range s.Specs {
 		spec := &s.Specs[i]
 		if err := spec.Validate(); err != nil {
@@ -53,25 +53,22 @@ func NewSubmission(specs []models.TaskSpec, key string, newID func() string) (*S
 			if err := encode.Encode(spec); err != nil {
 				return nil, models.Invalid("input", "%v", err)
 			}
-			hash.Write(buffer.Bytes())
 		}
 		if spec.TaskID == "" {
 			spec.TaskID = newID()
 		}
-		buffer.Reset()
-		if err := encode.Encode(spec); err != nil {
-			return nil, &models.FieldError{TaskID: spec.TaskID, Field: "input", Problem: err.Error()}
+		start := len(bodies)
+		var err error
+		if bodies, err = appendSpec(bodies, spec); err != nil {
+			return nil, err
 		}
-		n := buffer.Len() - 1 // without the newline
-		if n > MaxFrame/2 {
+		if n := len(bodies) - start; n > MaxFrame/2 {
 			return nil, &models.FieldError{TaskID: spec.TaskID, Problem: fmt.Sprintf("the document has %d bytes, more than %d", n, MaxFrame/2)}
 		}
-		bodies.Write(buffer.Bytes()[:n])
-		ends[i] = bodies.Len()
-		buffer.Reset()
+		ends[i] = len(bodies)
 	}
 	for i, start := 0, 0; i < len(ends); i++ {
-		s.Bodies[i] = bodies.Bytes()[start:ends[i]]
+		s.Bodies[i] = bodies[start:ends[i]:ends[i]]
 		start = ends[i]
 	}
 	if key != "" {
@@ -140,9 +137,6 @@ func (c *Core) accept(spec *models.TaskSpec, body []byte, seq uint64) {
 		return
 	}
 	t := c.tasks[seq]
-	if t.pool.queued > keepSpecs { // it will be read again when it is its turn
-		t.spec = nil
-	}
 	c.told(t)
 	if p := t.pool; !p.exec() && p.ready()+p.starting == 0 {
 		if n := len(c.out.Decide); n == 0 || c.out.Decide[n-1] != p.spec.Name {
@@ -156,9 +150,6 @@ func (c *Core) accept(spec *models.TaskSpec, body []byte, seq uint64) {
 		}
 	}
 }
-
-// keepSpecs is how many waiting tasks of a pool keep their decoded document in memory.
-const keepSpecs = 4096
 
 // again answers a key that was used before.
 func (c *Core) again(s *Submission, used usedKey) error {

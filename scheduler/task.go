@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ type attempt struct {
 // apply only. The rest is found again from it.
 type task struct {
 	id        string
-	body      string // the task as JSON, as it was accepted; id is a part of it where that is possible
+	body      string // the document as it was accepted, see appendSpec; id is a part of it
 	seq       uint64
 	submitted int64
 	ready     int64 // since when it could have run: what ageing and waits count from
@@ -80,8 +79,7 @@ type task struct {
 	deadline int64 // Unix ns, 0 is none
 	pool     *pool
 	class    *class
-	spec     *models.TaskSpec // nil until it is needed, or again when it is not
-	links    *links           // nil where it has no dependencies and nobody depends on it
+	links    *links // nil where it has no dependencies and nobody depends on it
 
 	queueAt  int32  // its place in its class's queue
 	timerAt  int32  // its place among the timers
@@ -116,9 +114,8 @@ func newTask(seq uint64, body string, spec *models.TaskSpec, at int64) *task {
 		priority: uint8(spec.Priority), retries: int32(spec.Retries), //nolint:gosec // both were validated
 		queueAt: queue.Absent, timerAt: queue.Absent, activeAt: queue.Absent,
 	}
-	const head = `{"task_id":"`
-	if rest, ok := strings.CutPrefix(body, head); ok && strings.HasPrefix(rest, t.id+`"`) {
-		t.id = rest[:len(t.id)] // one string in memory instead of two
+	if id := specID(body); id == t.id {
+		t.id = id // one string in memory instead of two
 	}
 	switch spec.OnDependencyFailure {
 	case models.DependencyRun:
@@ -139,11 +136,7 @@ func newTask(seq uint64, body string, spec *models.TaskSpec, at int64) *task {
 // result is the caller's, but what it points to is shared and must not be changed.
 func (t *task) document() models.TaskSpec {
 	var s models.TaskSpec
-	if t.spec != nil {
-		s = *t.spec
-	} else {
-		_ = json.Unmarshal([]byte(t.body), &s) // it was decoded once when it was accepted
-	}
+	_ = readSpec(t.body, &s) // it was read once when it was accepted
 	s.Priority = models.Priority(t.priority)
 	return s
 }

@@ -25,7 +25,7 @@ func TestBenchRunsEveryTaskAndLeavesNothingBehind(t *testing.T) {
 			if r.Kind != name || r.Tasks != o.Tasks || r.TasksPerS <= 0 || r.Fsyncs < 2 || r.PeakRSSMB <= 0 || r.CPUSPerMillion <= 0 {
 				t.Errorf("the result does not add up: %+v", r)
 			}
-			if least := int64(o.Tasks * 80); r.JournalBytes < least {
+			if least := int64(o.Tasks * 40); r.JournalBytes < least {
 				t.Errorf("%d bytes in the journal for %d tasks: their documents alone are %d", r.JournalBytes, o.Tasks, least)
 			}
 			if r.Sampled < min(o.Tasks, 10) {
