@@ -235,3 +235,22 @@ func TestTheForecastIsComparedWithWhatCame(t *testing.T) {
 	b.press("down", "down", "down")
 	b.shows("host.network ▲ drifts")
 }
+
+func TestALogThatHadEndedFollowsTheNextAttempt(t *testing.T) {
+	b := setup(t, 120, 40, nil)
+	b.press("2", "enter")
+	b.shows("complete")
+	gen := b.m.logOf.Gen
+	task := models.Task{TaskSpec: models.NewTaskSpec(), State: models.Running, Attempt: 2}
+	task.TaskID = "task-20000"
+	task.StartedAt = &b.now
+	var cmd tea.Cmd
+	b.m, cmd = b.m.tell(page.TaskLoaded{LoadTask: page.LoadTask{ID: "task-20000"}, Task: task})
+	if cmd == nil || b.m.logOf.Gen != gen+1 {
+		t.Errorf("the log of %+v is followed", b.m.logOf)
+	}
+	b.m, _ = b.m.tell(page.TaskLoaded{LoadTask: page.LoadTask{ID: "task-20000"}, Task: task})
+	if b.m.logOf.Gen != gen+1 {
+		t.Error("the same attempt is opened twice")
+	}
+}

@@ -397,3 +397,11 @@ type brokenPage struct{ page.Overview }
 func (brokenPage) Update(page.Env, any) (page.Page, []page.Request) { panic("broken") }
 
 func (brokenPage) View(*widget.Canvas, page.Env) { panic("broken") }
+
+func TestALostDaemonIsDrawnAsBefore(t *testing.T) {
+	b := setup(t, 80, 24, nil)
+	b.src.Break(errors.New("no daemon answers at /run/user/1000/loadstar/daemon.sock"))
+	b.now = b.now.Add(9 * time.Second)
+	b.tick()
+	golden(t, b.m.View())
+}

@@ -138,7 +138,7 @@ func (t Tasks) Update(env Env, msg any) (Page, []Request) {
 		return t.tasksLoaded(env, m)
 	case TaskLoaded:
 		if m.ID == t.detail.TaskID {
-			t.detail, t.explain = m.Task, m.Explanation
+			return t.detailLoaded(m)
 		}
 	case detailDue:
 		if m.wanted == t.wanted && t.open {
@@ -429,6 +429,19 @@ func (t Tasks) openDetail() (Page, []Request) {
 	t.detail, t.explain = *s, models.Explanation{}
 	t.log = newLog(s.TaskID, 0, t.log.Gen+1)
 	return t, []Request{LoadTask{ID: s.TaskID}, OpenLog{ID: s.TaskID, Gen: t.log.Gen}}
+}
+
+// detailLoaded takes the detail in; where the task has begun another attempt since
+// the log ended, its log is followed.
+func (t Tasks) detailLoaded(m TaskLoaded) (Page, []Request) {
+	before := t.detail
+	t.detail, t.explain = m.Task, m.Explanation
+	begun := m.Task.StartedAt != nil && (before.StartedAt == nil || !m.Task.StartedAt.Equal(*before.StartedAt))
+	if !t.open || !begun || !t.log.ended || t.log.Attempt != 0 {
+		return t, nil
+	}
+	t.log = newLog(m.ID, 0, t.log.Gen+1)
+	return t, []Request{OpenLog{ID: m.ID, Gen: t.log.Gen}}
 }
 
 func (t Tasks) otherAttempt() (Page, []Request) {
