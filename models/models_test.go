@@ -107,6 +107,15 @@ func TestPoolsAreCheckedNamingTheField(t *testing.T) {
 	}
 }
 
+func TestAFilterFindsARequestByItsAddress(t *testing.T) {
+	task := models.Task{TaskSpec: models.TaskSpec{TaskID: "a", HTTP: &models.HTTPRequest{URL: "https://Example.org/hook"}}}
+	for text, want := range map[string]bool{"example.org": true, "HOOK": true, "other": false} {
+		if got := (models.TaskFilter{Text: text}).Matches(&task); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
 func TestPoolSeriesNamesComeApartAgain(t *testing.T) {
 	pool, what, ok := models.ParsePoolSeries(models.PoolSeries("gpu-1", models.PoolLoad))
 	if !ok || pool != "gpu-1" || what != models.PoolLoad {

@@ -268,7 +268,7 @@ type TaskFilter struct {
 	States []State           `json:"states,omitempty"`
 	Pool   string            `json:"pool,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
-	Text   string            `json:"text,omitempty"`   // in the id, description or command, any case
+	Text   string            `json:"text,omitempty"`   // in the id, description, command or request's url, any case
 	Limit  int               `json:"limit,omitempty"`  // at most so many; 0 is the server's default page
 	Cursor string            `json:"cursor,omitempty"` // where the last page ended
 	Oldest bool              `json:"oldest,omitempty"` // oldest first; the default is newest first
@@ -292,7 +292,11 @@ func (f TaskFilter) Matches(t *Task) bool {
 	if f.Text == "" {
 		return true
 	}
-	hay := strings.ToLower(t.TaskID + " " + t.Description + " " + strings.Join(t.Run, " "))
+	hay := t.TaskID + " " + t.Description + " " + strings.Join(t.Run, " ")
+	if t.HTTP != nil {
+		hay += " " + t.HTTP.URL
+	}
+	hay = strings.ToLower(hay)
 	return strings.Contains(hay, strings.ToLower(f.Text))
 }
 

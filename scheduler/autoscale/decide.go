@@ -37,9 +37,7 @@ func Decide(p models.PoolSpec, in models.DecisionInput) models.Decision {
 	if p.Policy == models.PolicyStatic || p.Kind.Slots() {
 		d.Want = p.Max
 	}
-	if p.Kind != models.KindHTTP { // whose work is done elsewhere
-		capHostCPU(&d, &in)
-	}
+	capHostCPU(&d, &in)
 	capSlowScaleIn(&d, p, &in)
 	capBounds(&d, p)
 	capMemory(&d, p, &in)

@@ -201,9 +201,18 @@ func TestRecommendActsOnNothing(t *testing.T) {
 	}
 }
 
+func TestTheSlotsOfAnHTTPPoolAreAllOpenWhateverIsForecast(t *testing.T) {
+	p, in := stdioPool(), calmInput()
+	p.Kind, in.HostCPUForecast = models.KindHTTP, 0.99
+	d := Decide(p, in)
+	if d.Want != p.Max || d.Gate || !strings.Contains(d.Reason, "http slots cost nothing while idle") {
+		t.Errorf("want %d of %d, gate %v: %s", d.Want, p.Max, d.Gate, d.Reason)
+	}
+}
+
 func drawInput(t *rapid.T) (models.PoolSpec, models.DecisionInput) {
 	p, in := stdioPool(), calmInput()
-	p.Kind = rapid.SampledFrom([]models.PoolKind{models.KindExec, models.KindStdio}).Draw(t, "kind")
+	p.Kind = rapid.SampledFrom([]models.PoolKind{models.KindExec, models.KindStdio, models.KindHTTP}).Draw(t, "kind")
 	p.Policy = rapid.SampledFrom(models.PoolPolicies()).Draw(t, "policy")
 	p.Max = rapid.IntRange(1, 60).Draw(t, "max")
 	p.Min = rapid.IntRange(0, p.Max).Draw(t, "min")
