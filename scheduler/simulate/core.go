@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -32,14 +33,14 @@ func (c *coreEngine) begin() {
 }
 
 func (c *coreEngine) arrive(job int) {
-	id := strconv.Itoa(job)
 	spec := models.NewTaskSpec()
-	spec.TaskID, spec.Pool, spec.Input = id, poolName, json.RawMessage("1")
-	body := make([]byte, 0, 64)
-	body = append(body, `{"task_id":"`...)
-	body = append(body, id...)
-	body = append(body, `","priority":50,"pool":"`+poolName+`","input":1}`...)
-	c.step(scheduler.Input{Submit: &scheduler.Submission{Specs: []models.TaskSpec{spec}, Bodies: [][]byte{body}}})
+	spec.TaskID, spec.Pool, spec.Input = strconv.Itoa(job), poolName, json.RawMessage("1")
+	sub, err := scheduler.NewSubmission([]models.TaskSpec{spec}, "", nil)
+	if err != nil {
+		c.meter.refused = err
+		return
+	}
+	c.step(scheduler.Input{Submit: sub})
 }
 
 func (c *coreEngine) ready(e *event) {
@@ -71,8 +72,8 @@ func (c *coreEngine) report(r *scheduler.Report) {
 func (c *coreEngine) step(in scheduler.Input) {
 	out := c.core.Step(c.clock(), in)
 	c.core.Commit()
-	if out.Err != nil {
-		c.meter.refused++
+	if out.Err != nil && c.meter.refused == nil {
+		c.meter.refused = out.Err
 	}
 	if len(out.Decide) > 0 {
 		c.early()
@@ -95,7 +96,7 @@ func (c *coreEngine) command(cmd *scheduler.Command) {
 	case cmd.Run != nil:
 		job, err := strconv.Atoi(cmd.Run.Task.TaskID)
 		if err != nil || job >= len(c.w.Jobs) {
-			c.meter.refused++
+			c.meter.refused = fmt.Errorf("it runs %q, which was never submitted", cmd.Run.Task.TaskID)
 			return
 		}
 		c.work(job, cmd.Run.Lease)

@@ -17,7 +17,7 @@ type Result struct {
 	Met           bool    `json:"met"`       // violations within the share asked for
 	Tasks         int     `json:"tasks"`
 	Unfinished    int     `json:"unfinished,omitempty"` // a day after the trace's end; they count as late
-	ViolationsPct float64 `json:"violations_pct"` // of the tasks waited longer than the target
+	ViolationsPct float64 `json:"violations_pct"`       // of the tasks waited longer than the target
 	WaitP50S      float64 `json:"wait_p50_s"`
 	WaitP95S      float64 `json:"wait_p95_s"`
 	WaitP99S      float64 `json:"wait_p99_s"`
@@ -49,7 +49,7 @@ type meter struct {
 	last       time.Duration
 	paidNs     float64
 	starts     int
-	refused    int
+	refused    error // the first step that the core refused; there should be none
 	abandoned  time.Duration // when the run was given up; 0 is never
 	samples    int
 	under      int
@@ -86,8 +86,8 @@ func (m *meter) start() {
 
 // check says what should never be: a task that did not end exactly once.
 func (m *meter) check() error {
-	if m.refused > 0 {
-		return fmt.Errorf("the core refused %d steps", m.refused)
+	if m.refused != nil {
+		return fmt.Errorf("the core refused a step: %w", m.refused)
 	}
 	for i := m.first; i < len(m.ends); i++ {
 		if m.ends[i] != 1 && (m.abandoned == 0 || m.ends[i] != 0) {

@@ -1,144 +1,130 @@
 package simulate
 
 import (
-	"container/heap"
+	"slices"
 	"time"
 
 	"loadstar/models"
 )
 
+// oracleBlock is how long the oracle's plan keeps to one size.
+const oracleBlock = time.Minute
+
 // oracle plans with the arrivals and run times of the whole workload and then acts
-// through the core like anybody else: a worker is wanted for as long as the plan
-// needs one within the longest cold start and one decision from now.
+// through the core like anybody else: it wants the largest size that the plan has
+// within the longest cold start and one decision from now. A dip that is shorter
+// than that saves nothing, as a worker stopped in it would not be back in time.
+// It knows neither the cold starts nor how to do without a decision's interval, so
+// it is a good plan and not the best there could be.
 func (p *problem) oracle(lateShare float64) Sizer {
 	ahead := p.cfg.ColdStart*12/10 + p.cfg.Interval + time.Second
-	busy := p.plan(ahead, lateShare)
+	plan := p.plan(lateShare)
 	return func(spec models.PoolSpec, in models.DecisionInput) models.Decision {
-		from := int(in.Now.Sub(p.w.Start) / time.Second)
-		want := int32(0)
-		for s := max(0, from); s <= min(from+int(ahead/time.Second)+1, len(busy)-1); s++ {
-			want = max(want, busy[s])
+		now := in.Now.Sub(p.w.Start)
+		want := 0
+		for b := max(0, int(now/oracleBlock)); b <= min(int((now+ahead)/oracleBlock), len(plan)-1); b++ {
+			want = max(want, plan[b])
 		}
-		return decision(spec, in, int(want))
+		if want == 0 {
+			want = min(1, in.Queued) // what came before the plan began
+		}
+		return decision(spec, in, want)
 	}
 }
 
-// plan is how many workers are busy in each second where tasks wait for capacity
-// that is there anyhow (it was busy within the stretch hold before), and a further
-// worker is added only when one would else wait longer than the target. lateShare
-// of the tasks may.
-func (p *problem) plan(hold time.Duration, lateShare float64) []int32 {
+// plan is the smallest size for each block with which no task that arrives in it
+// waits longer than the target, or a share of them at most, given what the blocks
+// before have left.
+func (p *problem) plan(lateShare float64) []int {
 	w := p.w
-	peak := make([]int32, int((w.End()+maxPlanOverrun)/time.Second)+1)
-	var ends durations
-	var queue []int
-	var caps window
-	busy, late, seen := 0, 0, 0
-	excused := -1 // the job that may be late: it begins when the next one ends
-	clock := time.Duration(0)
-	begin := func(job int, now time.Duration) {
-		busy++
-		heap.Push(&ends, now+w.Jobs[job].Run)
-		caps.add(now, busy)
-		if s := int(now / time.Second); s < len(peak) {
-			peak[s] = max(peak[s], int32(busy)) //nolint:gosec // at most maxJobs
+	plan := make([]int, int(w.End()/oracleBlock)+1)
+	s := line{slo: p.cfg.SLO, jobs: w.Jobs}
+	for b := range plan {
+		begin := time.Duration(b) * oracleBlock
+		first := s.next
+		last := first
+		for last < len(w.Jobs) && w.Jobs[last].At < begin+oracleBlock {
+			last++
 		}
-	}
-	second := 0
-	fill := func(now time.Duration) { // what is busy stays so through the seconds between events
-		for ; second < int(now/time.Second) && second+1 < len(peak); second++ {
-			peak[second+1] = max(peak[second+1], int32(busy)) //nolint:gosec // as above
+		s.next = last
+		if first == last {
+			continue
 		}
-	}
-	for next := 0; next < len(w.Jobs) || len(queue) > 0 || len(ends) > 0; {
-		now, what := time.Duration(1<<62), 0
-		if next < len(w.Jobs) {
-			now, what = w.Jobs[next].At, 1
+		allowed := int(lateShare * float64(last-first))
+		low, high := 0, max(1, len(s.free)) // too few, and perhaps enough
+		for s.late(first, last, high) > allowed {
+			low, high = high, 2*high
 		}
-		if len(queue) > 0 && queue[0] != excused {
-			if due := max(clock, w.Jobs[queue[0]].At+p.cfg.SLO); due < now {
-				now, what = due, 2
-			}
-		}
-		if len(ends) > 0 && ends[0] <= now {
-			now, what = ends[0], 3
-		}
-		fill(now)
-		clock = now
-		switch what {
-		case 1:
-			seen++
-			if len(queue) == 0 && busy < caps.most(now-hold) {
-				begin(next, now)
+		for high-low > 1 {
+			if mid := (low + high) / 2; s.late(first, last, mid) > allowed {
+				low = mid
 			} else {
-				queue = append(queue, next)
-			}
-			next++
-		case 2:
-			if len(ends) > 0 && float64(late+1) <= lateShare*float64(seen) {
-				late++
-				excused = queue[0]
-				continue
-			}
-			begin(queue[0], now)
-			queue = queue[1:]
-		case 3:
-			heap.Pop(&ends)
-			busy--
-			caps.add(now, busy)
-			if len(queue) > 0 {
-				begin(queue[0], now)
-				queue = queue[1:]
+				high = mid
 			}
 		}
+		plan[b] = high
+		s.free = s.run(first, last, high, nil)
+		for len(s.free) > 0 && s.free[0] <= begin { // idle since before: not needed
+			s.free = s.free[1:]
+		}
 	}
-	return peak
+	return plan
 }
 
-// maxPlanOverrun is how long after the trace the plan is kept.
-const maxPlanOverrun = 24 * time.Hour
-
-// durations is a heap of times, the earliest first.
-type durations []time.Duration
-
-func (d durations) Len() int           { return len(d) }
-func (d durations) Less(i, j int) bool { return d[i] < d[j] }
-func (d durations) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-func (d *durations) Push(x any)        { *d = append(*d, x.(time.Duration)) } //nolint:forcetypeassert // container/heap
-func (d *durations) Pop() any {
-	old := *d
-	x := old[len(old)-1]
-	*d = old[:len(old)-1]
-	return x
+// line is a first come, first served queue, job by job.
+type line struct {
+	slo  time.Duration
+	jobs []Job
+	next int
+	free []time.Duration // when each busy worker is free again, ascending
+	heap []time.Duration
 }
 
-// window is the largest of a value's states over the time up to now: a queue of
-// those that none later exceeds.
-type window struct {
-	at     []time.Duration // until when each held
-	values []int
-	now    int
+// late is how many of the jobs wait longer than the target with n workers.
+func (s *line) late(first, last, n int) int {
+	late := 0
+	s.run(first, last, n, func(wait time.Duration) {
+		if wait > s.slo {
+			late++
+		}
+	})
+	return late
 }
 
-// add says that the value is v from a time on.
-func (w *window) add(now time.Duration, v int) {
-	was := w.now // it held until now
-	for n := len(w.values); n > 0 && w.values[n-1] <= was; n-- {
-		w.at, w.values = w.at[:n-1], w.values[:n-1]
+// run gives the jobs to n workers, of which those busy with earlier ones come
+// free when they do, also where they are more than n: the last n of them stay. It
+// returns when each is free again, ascending.
+func (s *line) run(first, last, n int, told func(wait time.Duration)) []time.Duration {
+	h := s.heap[:0]
+	h = append(h, s.free[max(0, len(s.free)-n):]...) // ascending, so it is a heap
+	for len(h) < n {
+		h = append(h, 0)
 	}
-	w.at, w.values = append(w.at, now), append(w.values, was)
-	w.now = v
-}
-
-// most is the largest value since a time, which never goes back.
-func (w *window) most(since time.Duration) int {
-	old := 0
-	for old < len(w.at) && w.at[old] < since {
-		old++
+	slices.Sort(h)
+	for i := first; i < last; i++ {
+		at := max(s.jobs[i].At, h[0])
+		if told != nil {
+			told(at - s.jobs[i].At)
+		}
+		h[0] = at + s.jobs[i].Run
+		for k := 0; ; { // down the heap
+			least := k
+			for c := 2*k + 1; c <= 2*k+2 && c < len(h); c++ {
+				if h[c] < h[least] {
+					least = c
+				}
+			}
+			if least == k {
+				break
+			}
+			h[k], h[least] = h[least], h[k]
+			k = least
+		}
 	}
-	w.at, w.values = w.at[old:], w.values[old:]
-	if len(w.values) > 0 {
-		return max(w.now, w.values[0])
+	s.heap = h
+	if told != nil {
+		return nil
 	}
-	return w.now
+	slices.Sort(h)
+	return slices.Clone(h)
 }

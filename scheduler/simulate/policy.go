@@ -15,7 +15,7 @@ const (
 	KEDA       = "keda"       // ceil(tasks waiting or running / target), scale-in after 5 minutes
 	KPA        = "kpa"        // Knative's: concurrency over a stable and a panic window
 	Erlang     = "erlang"     // the present rate by Erlang-C, scale-in after 5 minutes
-	Offset     = "offset"     // the largest load of now, a day and a week ago, by Erlang-C
+	Offset     = "offset"     // the largest load of now, and of a day and a week before a new worker is of use, by Erlang-C
 	Static     = "static"     // one size, always
 	Oracle     = "oracle"     // knows arrivals and run times, but not the cold starts
 )
@@ -37,7 +37,7 @@ type knob struct {
 func (c *Config) knobOf(policy string, p *problem) knob {
 	switch policy {
 	case Predictive, Reactive, Erlang: // the share of late tasks that Erlang-C is asked for
-		return knob{name: "violations", standard: c.Violations, cheap: 0.6, dear: 1e-9, logarithmic: true}
+		return knob{name: "violations", standard: c.Violations, cheap: 0.99, dear: 1e-9, logarithmic: true}
 	case KEDA:
 		return knob{name: "tasks a worker", standard: 1, cheap: 4, dear: 0.2, logarithmic: true}
 	case KPA:
@@ -47,7 +47,7 @@ func (c *Config) knobOf(policy string, p *problem) knob {
 	case Static:
 		return knob{name: "workers", standard: float64(p.peak), cheap: math.Ceil(p.busy), dear: float64(2 * p.peak), full: true}
 	}
-	return knob{name: "late share", standard: 0, cheap: 0.02, dear: 0}
+	return knob{name: "late share", standard: 0, cheap: 0.2, dear: 0}
 }
 
 // at is the setting at a place between the cheap end (0) and the dear one (1).
@@ -81,11 +81,11 @@ func (p *problem) sizer(policy string, setting float64) (models.PoolSpec, Sizer)
 		spec.Min = min(spec.Min, spec.Max)
 		return spec, autoscale.Decide
 	case KEDA:
-		return spec, keda(setting)
+		return spec, p.keda(setting)
 	case KPA:
-		return spec, kpa(setting)
+		return spec, p.kpa(setting)
 	case Erlang:
-		return spec, erlang(setting)
+		return spec, p.erlang(setting)
 	case Offset:
 		return spec, p.offset(setting)
 	}
@@ -130,10 +130,14 @@ func (r *recent) mean() float64 {
 	return sum / float64(len(r.values))
 }
 
+func (p *problem) longestCold() time.Duration { return p.cfg.ColdStart*12/10 + p.cfg.Interval }
+
 // stabilised is the horizontal autoscaler's scale-in rule: the largest answer of
-// the last five minutes.
-func stabilised(want func(spec models.PoolSpec, in models.DecisionInput) float64) Sizer {
-	window := recent{span: 5 * time.Minute}
+// the last five minutes, or of the longest cold start where that is longer. The
+// core stops idle workers and never starting ones, so that a rule which changes its
+// mind within a cold start would trade workers that are up for others that are not.
+func (p *problem) stabilised(want func(spec models.PoolSpec, in models.DecisionInput) float64) Sizer {
+	window := recent{span: max(5*time.Minute, p.longestCold())}
 	return func(spec models.PoolSpec, in models.DecisionInput) models.Decision {
 		window.add(in.Now, math.Min(want(spec, in), float64(spec.Max)))
 		return decision(spec, in, int(math.Ceil(window.max()-1e-9)))
@@ -141,8 +145,8 @@ func stabilised(want func(spec models.PoolSpec, in models.DecisionInput) float64
 }
 
 // keda is a queue scaler with an average value: tasks waiting or running over the target.
-func keda(target float64) Sizer {
-	return stabilised(func(_ models.PoolSpec, in models.DecisionInput) float64 {
+func (p *problem) keda(target float64) Sizer {
+	return p.stabilised(func(_ models.PoolSpec, in models.DecisionInput) float64 {
 		return math.Ceil(float64(in.Queued+in.Busy)/target - 1e-9)
 	})
 }
@@ -155,8 +159,8 @@ func serviceS(in *models.DecisionInput) float64 {
 }
 
 // erlang sizes for the rate measured now, and for the backlog as ours does not: not at all.
-func erlang(violations float64) Sizer {
-	return stabilised(func(spec models.PoolSpec, in models.DecisionInput) float64 {
+func (p *problem) erlang(violations float64) Sizer {
+	return p.stabilised(func(spec models.PoolSpec, in models.DecisionInput) float64 {
 		s := serviceS(&in)
 		n := autoscale.Workers([]float64{in.ArrivalsPerS * s}, s, in.ServiceCV2, spec.SLO.Std().Seconds(), violations, spec.Max)
 		return float64(max(n, min(1, in.Queued)))
@@ -173,9 +177,10 @@ const (
 // or in a panic (the newest reading asks for twice what is there) the largest
 // reading's answer, for a minute after the last such reading. Workers that start
 // count as there (knative/serving #13284 is what comes of not doing so). Its
-// six-second window is one reading here.
-func kpa(utilisation float64) Sizer {
-	window := recent{span: kpaStable}
+// six-second window is one reading here, and its scale-down delay the longest cold
+// start, without which it does nothing but start and stop (see stabilised).
+func (p *problem) kpa(utilisation float64) Sizer {
+	window, delay := recent{span: kpaStable}, recent{span: p.longestCold()}
 	var panicAt, busyAt time.Time
 	panicking, highest := false, 0.0
 	return func(spec models.PoolSpec, in models.DecisionInput) models.Decision {
@@ -198,14 +203,15 @@ func kpa(utilisation float64) Sizer {
 		if want < 1 && in.Now.Sub(busyAt) < kpaGrace {
 			want = 1
 		}
-		return decision(spec, in, int(math.Min(want, float64(spec.Max))))
+		delay.add(in.Now, math.Min(want, float64(spec.Max)))
+		return decision(spec, in, int(delay.max()))
 	}
 }
 
 // offset sizes for the largest of the load now and the loads that were recorded
 // one day and one week before the time until a worker started now is of use.
 func (p *problem) offset(margin float64) Sizer {
-	return stabilised(func(spec models.PoolSpec, in models.DecisionInput) float64 {
+	return p.stabilised(func(spec models.PoolSpec, in models.DecisionInput) float64 {
 		s := serviceS(&in)
 		load := in.ArrivalsPerS * s
 		now := in.Now.Sub(p.w.Start)
