@@ -223,6 +223,48 @@ func TestKillNineLosesNoTaskAndCountsNoAttemptTwice(t *testing.T) {
 	}
 }
 
+func TestSIGHUPReloadsThePoolsAndABadFileChangesNothing(t *testing.T) {
+	h := newHouse(t)
+	file := filepath.Join(h.dir, "loadstar", "config.yaml")
+	write := func(text string) {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("pools:\n  default:\n    max: 3\n")
+	daemon := h.startDaemon()
+	maxIs := func(want int) {
+		t.Helper()
+		var pools []models.PoolStatus
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if err := json.Unmarshal([]byte(h.must("", "pool", "ls", "-o", "json")), &pools); err != nil {
+				t.Fatal(err)
+			}
+			if pools[0].Max == want {
+				return
+			}
+		}
+		t.Errorf("max is %d, want %d", pools[0].Max, want)
+	}
+	hangup := func() {
+		if err := daemon.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	maxIs(3)
+	write("pools:\n  default:\n    max: 5\n")
+	hangup()
+	maxIs(5)
+	write("pools:\n  default:\n    maxx: 9\n")
+	hangup()
+	write("pools:\n  default:\n    max: 7\n")
+	hangup()
+	maxIs(7)
+}
+
 // submitAll submits in small documents, each again under the same ids until it
 // was acknowledged, as a client would that meets a dead daemon.
 func (h *house) submitAll(tasks int) error {

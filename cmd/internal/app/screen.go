@@ -85,11 +85,20 @@ func showScreen(ctx context.Context, o ScreenOptions, source tui.Source) error {
 	}, o.In, o.Out)
 }
 
-// RunDaemon is `loadstar daemon`.
-func RunDaemon(ctx context.Context, cfg config.Config, version string, stderr io.Writer, color bool) error {
+// RunDaemon is `loadstar daemon`; load reads the configuration again, for SIGHUP.
+func RunDaemon(ctx context.Context, cfg config.Config, load func() (config.Config, error), version string, stderr io.Writer, color bool) error {
 	d, err := Open(ctx, cfg, Options{Version: version, Logger: NewLogger(cfg, stderr, color)})
 	if err != nil {
 		return err
 	}
-	return d.Run(ctx)
+	reloading, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.reloadOn(reloading, load)
+	}()
+	err = d.Run(ctx)
+	stop()
+	<-done
+	return err
 }

@@ -491,7 +491,7 @@ func TestDoctorSaysWhatIsWrong(t *testing.T) {
 func TestTheDaemonGetsItsFlags(t *testing.T) {
 	d := deps(filled())
 	var got config.Config
-	d.Daemon = func(_ context.Context, cfg config.Config, _ cli.Streams) error { got = cfg; return nil }
+	d.Daemon = func(_ context.Context, cfg config.Config, _ func() (config.Config, error), _ cli.Streams) error { got = cfg; return nil }
 	r := runDeps(t, d, "", "daemon", "--drain", "7s", "--capabilities", "gpu,ssd", "--log-format", "json", "--train-share", "0.5")
 	if r.code != 0 || got.Drain.Std() != 7*time.Second || got.LogFormat != "json" || got.TrainShare != 0.5 || !slices.Equal(got.Capabilities, []string{"gpu", "ssd"}) {
 		t.Errorf("%+v %+v", r, got)
@@ -517,7 +517,7 @@ func TestAnInternalErrorIsOneLine(t *testing.T) {
 
 func TestEveryCommandExplainsItself(t *testing.T) {
 	d := deps(filled())
-	d.Daemon = func(context.Context, config.Config, cli.Streams) error { return nil }
+	d.Daemon = func(context.Context, config.Config, func() (config.Config, error), cli.Streams) error { return nil }
 	d.Demo = func(context.Context, config.Config, cli.DemoOptions, cli.Streams) error { return nil }
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {

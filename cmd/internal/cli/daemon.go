@@ -10,14 +10,15 @@ import (
 func (a *program) daemonCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "daemon",
-		Short: "Run without a screen; logs to stderr, SIGTERM drains",
+		Short: "Run without a screen; logs to stderr, SIGTERM drains, SIGHUP reloads",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(cmd.Flags())
+			load := func() (config.Config, error) { return config.Load(cmd.Flags()) }
+			cfg, err := load()
 			if err != nil {
 				return err
 			}
-			return a.deps.Daemon(cmd.Context(), cfg, a.streams())
+			return a.deps.Daemon(cmd.Context(), cfg, load, a.streams())
 		},
 	}
 	fl := cmd.Flags()

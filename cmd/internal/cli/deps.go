@@ -79,7 +79,8 @@ type Deps struct {
 	// NewClient makes the connection to a daemon; it does not connect yet.
 	NewClient func(cfg config.Config) (Backend, error)
 	// Daemon runs until ctx ends, and drains.
-	Daemon func(ctx context.Context, cfg config.Config, s Streams) error
+	// load reads the configuration again, for SIGHUP.
+	Daemon func(ctx context.Context, cfg config.Config, load func() (config.Config, error), s Streams) error
 	// Demo runs the show.
 	Demo func(ctx context.Context, cfg config.Config, o DemoOptions, s Streams) error
 	// Screen opens the terminal screen on the daemon, or starts one inside.

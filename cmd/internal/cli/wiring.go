@@ -26,8 +26,8 @@ func DefaultDeps() Deps {
 		Version:   version,
 		NewClient: newClient,
 		ReadCSV:   readCSV,
-		Daemon: func(ctx context.Context, cfg config.Config, s Streams) error {
-			return app.RunDaemon(ctx, cfg, version, s.Err, s.Color)
+		Daemon: func(ctx context.Context, cfg config.Config, load func() (config.Config, error), s Streams) error {
+			return app.RunDaemon(ctx, cfg, load, version, s.Err, s.Color)
 		},
 		Screen: func(ctx context.Context, cfg config.Config, o ScreenOptions, s Streams) error {
 			return app.RunScreen(ctx, cfg, version, screen(o, s))

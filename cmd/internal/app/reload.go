@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"reflect"
+	"syscall"
+
+	"loadstar/cmd/internal/config"
+	"loadstar/models"
+)
+
+// reloadOn reads the configuration again at every SIGHUP until ctx ends. What can
+// be changed on a running pool (min, max, policy) is changed; what cannot is told,
+// and a configuration that is wrong changes nothing.
+func (d *Daemon) reloadOn(ctx context.Context, load func() (config.Config, error)) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			cfg, err := load()
+			if err != nil {
+				d.log.Error("the configuration was not reloaded", "err", err)
+				continue
+			}
+			d.reload(ctx, cfg)
+		}
+	}
+}
+
+func (d *Daemon) reload(ctx context.Context, cfg config.Config) {
+	before, errBefore := Pools(d.cfg)
+	after, err := Pools(cfg)
+	if err != nil || errBefore != nil {
+		d.log.Error("the configuration was not reloaded", "err", err)
+		return
+	}
+	known := make(map[string]models.PoolSpec, len(before))
+	for _, p := range before {
+		known[p.Name] = p
+	}
+	for _, p := range after {
+		old, there := known[p.Name]
+		if !there {
+			d.log.Warn("a new pool needs a restart", "pool", p.Name)
+			continue
+		}
+		d.reloadPool(ctx, old, p)
+	}
+	old, fresh := d.cfg, cfg
+	old.Pools, fresh.Pools = nil, nil
+	if !reflect.DeepEqual(old, fresh) {
+		d.log.Warn("what was changed beside the pools needs a restart")
+	}
+	d.cfg.Pools = cfg.Pools
+	d.log.Info("the configuration is reloaded", "pools", len(after))
+}
+
+func (d *Daemon) reloadPool(ctx context.Context, old, p models.PoolSpec) {
+	if old.Min != p.Min || old.Max != p.Max || old.Policy != p.Policy {
+		patch := models.PoolPatch{Min: &p.Min, Max: &p.Max, Policy: &p.Policy}
+		if _, err := d.scheduler.SetPool(ctx, p.Name, patch); err != nil {
+			d.log.Error("the pool was not changed", "pool", p.Name, "err", err)
+			return
+		}
+		d.log.Info("the pool is changed", slog.String("pool", p.Name), slog.Int("min", p.Min), slog.Int("max", p.Max), slog.String("policy", string(p.Policy)))
+	}
+	old.Min, old.Max, old.Policy = p.Min, p.Max, p.Policy
+	if !reflect.DeepEqual(old, p) {
+		d.log.Warn("what was changed beside min, max and policy needs a restart", "pool", p.Name)
+	}
+}
