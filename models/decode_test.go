@@ -3,6 +3,7 @@ package models_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -131,8 +132,12 @@ func FuzzDecodeTasks(f *testing.F) {
 	f.Add([]byte(`{"task_id":"a","run":["true"]}`))
 	f.Add([]byte("[{\"priority\":\"low\"},{\"timeout\":3}]"))
 	f.Add([]byte("{}\n{\"labels\":{\"a\":\"b\"},\"not_before\":\"2026-01-01T00:00:00Z\"}"))
+	for _, c := range awkward() {
+		f.Add([]byte(c))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tasks, err := models.DecodeTasks(data, "f")
+		sameByField(t, data, tasks, err)
 		if err != nil {
 			if !errors.Is(err, models.ErrInvalid) || strings.ContainsRune(err.Error(), '\n') {
 				t.Fatalf("not one clear line of bad input: %v", err)
@@ -147,4 +152,55 @@ func FuzzDecodeTasks(f *testing.F) {
 			t.Fatalf("what was accepted is refused when written again: %v\n%s", err, text)
 		}
 	})
+}
+
+// awkward are documents in which a JSON reader of the whole and one of its members
+// could differ.
+func awkward() []string {
+	return []string{
+		`{"Task_ID":"a"}`, `{"RUN":["a"],"run":["b"]}`, `{"task\u005fid":"a"}`, `{"retries":1,"retries":2}`,
+		`{"env":{"a":"b"},"env":{"c":"d"}}`, `{"retries":"x","retries":2}`, `{"labels":{"task_id":"a","run":"b"}}`,
+		`{"description":"a\\\"b,\"retries\":x"}`, `{"resources":{"CPU":1}}`, `{"resources":{"gpu":1}}`, `{"affinity":{"near":"a","near":"b"}}`,
+		`{"task_id":null,"input":null,"resources":null,"timeout":null,"priority":null}`, `{"http":{"url":"http://a","body":null}}`,
+		`{"http":{"url":"http://a","extra":1}}`, `{"input":{"run":[{"a":1}],"x":"}"},"run":[]}`, `{"":1}`, `null`, `[[]]`, `{"run":["a"],"nested":{"run":1}}`,
+		"{\"task_id\":\"\xff\"}", "{\"\xff\":1}", `{"not_before":"2026-01-01T00:00:00+01:00","deadline":"soon"}`, `[{"run":["a"]},{"run":"a"}]`, `{ "run" : [ "a" , "b" ] , "retries" : 1 }`,
+		`{"retries":1e400}`, `{"retries":1.5}`, `{"task_id":"a/b"}`, `{"task_id":"a","dependencies":["a"]}`, `{"a":{},"b":[1,{"c":2}],"run":["x"]}`,
+	}
+}
+
+func TestAWholeDocumentAndItsMembersReadAlike(t *testing.T) {
+	for _, c := range awkward() {
+		tasks, err := models.DecodeTasks([]byte(c), "f")
+		sameByField(t, []byte(c), tasks, err)
+	}
+}
+
+func sameByField(t *testing.T, data []byte, tasks []models.TaskSpec, err error) {
+	t.Helper()
+	slow, slowErr := models.DecodeTasksByField(data, "f")
+	if fmt.Sprint(err) != fmt.Sprint(slowErr) {
+		t.Fatalf("%s:\nat once:  %v\nby field: %v", data, err, slowErr)
+	}
+	if d := cmp.Diff(slow, tasks); d != "" {
+		t.Fatalf("%s: %s", data, d)
+	}
+}
+
+// BenchmarkDecodeTasks reads a batch of small tasks both ways.
+func BenchmarkDecodeTasks(b *testing.B) {
+	var text strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&text, `{"task_id":"task-%d","run":["convert","in-%d.png","out.jpg"],"priority":"high","retries":2,"labels":{"team":"a"}}`+"\n", i, i)
+	}
+	for name, decode := range map[string]func([]byte, string) ([]models.TaskSpec, error){"whole": models.DecodeTasks, "by-field": models.DecodeTasksByField} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decode([]byte(text.String()), "f"); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(500*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+		})
+	}
 }
