@@ -130,7 +130,7 @@ func TestTheSumOfWhatRunsNeverPassesTheHost(t *testing.T) {
 		for i := range n {
 			b.submit(fmt.Sprint("t", i), asking(float64(rapid.IntRange(0, 40).Draw(r, "tenths"))/10, models.Bytes(rapid.IntRange(0, 8).Draw(r, "GiB"))<<30))
 		}
-		for done := 0; done < n; done++ {
+		for done := range n {
 			var cpu float64
 			var memory models.Bytes
 			for _, run := range b.runs {
