@@ -257,3 +257,23 @@ func TestARequestKilledBeforeItBeginsIsNotSent(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 }
+
+func BenchmarkRequest(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	logs, err := NewLogStore(LogConfig{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, err := NewHTTP(HTTPConfig{Logs: logs})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	for i := range b.N {
+		task := models.TaskSpec{TaskID: fmt.Sprint("t", i), Input: json.RawMessage(`1`)}
+		if res := h.Run(context.Background(), &task, 1, server.URL, nil, func(time.Time) {}); res.Outcome != "SUCCESS" {
+			b.Fatal(res)
+		}
+	}
+}
