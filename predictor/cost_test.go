@@ -77,10 +77,10 @@ func BenchmarkLimitedQueryOfAMillionRows(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleTick is the work of one due moment of eight series at one
-// resolution with a day of ten-second values: at 10 s it comes every 10 s.
+// BenchmarkIdleTick is the work of ten seconds, refits included, of eight series
+// at the three default resolutions, with a day of values.
 func BenchmarkIdleTick(b *testing.B) {
-	h := &fakeHistory{from: start, value: map[string]func(int64, time.Time) float64{}, steps: []time.Duration{10 * time.Second}}
+	h := &fakeHistory{from: start, value: map[string]func(int64, time.Time) float64{}, steps: []time.Duration{10 * time.Second, time.Minute, 15 * time.Minute}}
 	values := make([]float64, 20000)
 	for i := range values {
 		values[i] = diurnal(360, 1)(int64(i), start)

@@ -50,10 +50,6 @@ func TestATrainingBringsItsEvidenceAlong(t *testing.T) {
 
 func TestATrialSeesNothingOfWhatIsHeldOut(t *testing.T) {
 	truth := diurnal(96, 3)
-	type asked struct {
-		values []float64
-		prev   bool
-	}
 	for _, corrupt := range []bool{false, true} {
 		o := &oracle{truth: truth}
 		b := imported(t, o, func(i int64, at time.Time) float64 {
@@ -68,11 +64,11 @@ func TestATrialSeesNothingOfWhatIsHeldOut(t *testing.T) {
 		if j.trial == nil || j.trial.cut != b.s.order[0].w.index(start)+510 {
 			t.Fatalf("trial %+v", j.trial)
 		}
-		seen := asked{values: j.trial.known(j.data).Values}
-		if len(seen.values) != 510 || cap(seen.values) != 510 {
-			t.Fatalf("the learner is given %d values of 510", len(seen.values))
+		seen := j.trial.known(j.data).Values
+		if len(seen) != 510 || cap(seen) != 510 {
+			t.Fatalf("the learner is given %d values of 510", len(seen))
 		}
-		for i, v := range seen.values {
+		for i, v := range seen {
 			if math.Abs(v-truth(int64(i), start)) > 1e-9 {
 				t.Fatalf("value %d is %v", i, v)
 			}

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	recentOrigins = 60 // whose losses the ensemble's weights rest on
-	blendShort    = 5  // steps ahead that have weights of their own
-	leastRoom     = 0.02
+	scoreWindow = 288 // steps that losses rest on, newer ones more: half as much every quarter
+	blendShort  = 5   // steps ahead that have weights of their own
+	leastRoom   = 0.02
 )
 
 // calibration keeps a model's coverage, as the service does: it learns from what
@@ -119,22 +119,23 @@ type recent struct {
 
 func (r *run) losses(m measured, i, origin int) recent {
 	var sum, n [2]float64
-	for k := max(0, i-recentOrigins); k < i; k++ {
+	for k := i - 1; k >= 0 && origin-r.origins[k] <= scoreWindow+r.cfg.Horizon; k-- {
 		p := m.paths[k]
 		if p == nil {
 			continue
 		}
+		weight := math.Exp2(-4 * float64(origin-r.origins[k]) / scoreWindow)
 		for h := 0; h < len(p.P50) && r.origins[k]+h < origin; h++ {
 			if y := r.grid.values[r.origins[k]+h]; !math.IsNaN(y) {
 				at := min(h/blendShort, 1)
-				sum[at] += pinball(y, p, h) + 1e-12
-				n[at]++
+				sum[at] += weight * (pinball(y, p, h) + 1e-12)
+				n[at] += weight
 			}
 		}
 	}
 	return recent{
-		Losses: baseline.Losses{Short: sum[0] / max(n[0], 1), Long: sum[1] / max(n[1], 1)},
-		all:    (sum[0] + sum[1]) / max(n[0]+n[1], 1),
+		Losses: baseline.Losses{Short: sum[0] / max(n[0], 1e-9), Long: sum[1] / max(n[1], 1e-9)},
+		all:    (sum[0] + sum[1]) / max(n[0]+n[1], 1e-9),
 	}
 }
 

@@ -202,11 +202,7 @@ func WriteTable(w io.Writer, r Report) error {
 		fmt.Fprintf(t, "WQL@%d\t", h)
 	}
 	fmt.Fprintln(t)
-	rows := slices.Clone(r.Models)
-	if r.Live != nil {
-		rows = append(rows, *r.Live)
-	}
-	for _, m := range rows {
+	for _, m := range r.rows() {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t", m.Model, cell(m.MASE), cell(m.WAPE), cell(m.SMAPE), cell(m.RMSE),
 			cell(m.MAPE), cell(m.WQL), cell(m.Coverage80), cell(m.Skill), m.FitS)
 		for _, h := range some {
@@ -225,7 +221,7 @@ func WriteCSV(w io.Writer, r Report) error {
 	if err := c.Write(head); err != nil {
 		return fmt.Errorf("write backtest csv: %w", err)
 	}
-	for _, m := range r.Models {
+	for _, m := range r.rows() {
 		line := func(horizon string, of Measures, took string) {
 			row := []string{r.Series, number(r.StepS), m.Model, horizon, strconv.Itoa(of.N)}
 			for _, v := range []*float64{of.MASE, of.WAPE, of.SMAPE, of.RMSE, of.MAPE, of.WQL, of.Coverage80, of.Skill} {
@@ -247,6 +243,14 @@ func WriteCSV(w io.Writer, r Report) error {
 		return fmt.Errorf("write backtest csv: %w", err)
 	}
 	return nil
+}
+
+// rows are the models, and what would have been believed.
+func (r *Report) rows() []ModelReport {
+	if r.Live == nil {
+		return r.Models
+	}
+	return append(slices.Clone(r.Models), *r.Live)
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

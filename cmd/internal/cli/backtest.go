@@ -144,15 +144,15 @@ func (a *program) recorded(file string, f *backtestFlags) ([]models.Point, error
 	if f.config.Step == 0 {
 		f.config.Step = t.Step()
 	}
-	text := t.String()
+	told := []string{t.String()}
 	for i, g := range t.Gaps {
 		if i == 3 {
-			text += fmt.Sprintf(", and %s more", plural(len(t.Gaps)-i, "gap"))
+			told = append(told, "and "+plural(len(t.Gaps)-i, "gap")+" more")
 			break
 		}
-		text += fmt.Sprintf("; a gap from %s to %s", g.From.Format(time.RFC3339), g.To.Format(time.RFC3339))
+		told = append(told, fmt.Sprintf("a gap from %s to %s", g.From.Format(time.RFC3339), g.To.Format(time.RFC3339)))
 	}
-	a.note("%s: %s", name, text)
+	a.note("%s: %s", name, strings.Join(told, "; "))
 	return t.Points, nil
 }
 

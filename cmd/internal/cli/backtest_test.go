@@ -77,7 +77,7 @@ func TestBacktestCountsTheJobsOfALog(t *testing.T) {
 			text += fmt.Sprintf("%d,%d,1\n", i*7, 1+i%3)
 		}
 		got := run(t, nil, text, "backtest", "-", "--bin", "1m", "--horizon", "3", "--models", "last", "-o", "csv")
-		if lines := strings.Split(strings.TrimSpace(got.out), "\n"); got.code != 0 || len(lines) != 5 || !strings.HasPrefix(lines[1], "stdin,60,last,all,") {
+		if lines := strings.Split(strings.TrimSpace(got.out), "\n"); got.code != 0 || len(lines) != 9 || !strings.HasPrefix(lines[1], "stdin,60,last,all,") {
 			t.Errorf("%s: code %d: %s%s", name, got.code, got.out, got.err)
 		}
 		if !strings.Contains(got.err, "3000 jobs in 350 steps of 1m") {
