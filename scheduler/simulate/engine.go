@@ -146,7 +146,7 @@ func (v *world) decide() {
 	in.Forecast = v.forecast()
 	v.meter.sample(v.now)
 	d := v.sizer(spec, in)
-	v.meter.decided(v.now, d.Gate && d.Predicted > 0)
+	v.meter.decided(v.now, d.Gate && spec.Policy == models.PolicyPredictive)
 	if v.decided != nil {
 		v.decided(d)
 	}

@@ -49,7 +49,7 @@ type meter struct {
 	last       time.Duration
 	paidNs     float64
 	starts     int
-	refused    error // the first step that the core refused; there should be none
+	refused    error         // the first step that the core refused; there should be none
 	abandoned  time.Duration // when the run was given up; 0 is never
 	samples    int
 	under      int
