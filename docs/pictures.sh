@@ -34,10 +34,11 @@ keys() { tmux -L pictures send-keys -t "$1" "${@:2}"; sleep 2; }
 pages() {
 	keys "$1" 1; draw "$1" "overview$2.png" "$3" "$4"
 	keys "$1" 2; draw "$1" "tasks$2.png" "$3" "$4"
-	keys "$1" 3; keys "$1" G; keys "$1" k k k k; draw "$1" "forecast$2.png" "$3" "$4"
+	keys "$1" 3; keys "$1" g j j j j j j j; draw "$1" "forecast$2.png" "$3" "$4"
 	keys "$1" 4; keys "$1" j; draw "$1" "pools$2.png" "$3" "$4"
 }
 
+tmux -L pictures new-session -d -s keeper # the server would end with its last session
 show large 200 50
 sleep "${SETTLE:-75}"
 pages large -200x50 200 50

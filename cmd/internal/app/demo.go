@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,6 +91,9 @@ func RunDemo(ctx context.Context, o DemoOptions) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
+	if !o.Headless && !o.Screen.HasTerminal() {
+		return errors.New("no terminal to show the demo on: add --headless")
+	}
 	trace, err := demoTrace(o)
 	if err != nil {
 		return err
@@ -103,7 +107,11 @@ func RunDemo(ctx context.Context, o DemoOptions) error {
 	if err != nil {
 		return err
 	}
-	return withDaemon(ctx, cfg, demoDaemon(o, cfg), func(ctx context.Context, c *client.Client) error {
+	diagnostics := o.Stderr
+	if !o.Headless { // a line among the screen's would tear it
+		diagnostics = io.Discard
+	}
+	return withDaemon(ctx, cfg, demoDaemon(o, NewLogger(cfg, diagnostics, false)), func(ctx context.Context, c *client.Client) error {
 		show := func(line string) {
 			if o.Headless {
 				fmt.Fprintln(o.Stderr, line)
@@ -158,9 +166,9 @@ func demoConfig(o DemoOptions, dir string) (config.Config, error) {
 	return cfg, nil
 }
 
-func demoDaemon(o DemoOptions, cfg config.Config) Options {
+func demoDaemon(o DemoOptions, log *slog.Logger) Options {
 	return Options{
-		Version: o.Version, Logger: NewLogger(cfg, o.Stderr, false), WorkersIdle: true,
+		Version: o.Version, Logger: log, WorkersIdle: true,
 		// A day of the show is a minute or two, so the show is forecast by the second.
 		Resolutions: []predictor.Resolution{{Step: time.Second, Horizon: 30, Context: 64, Every: time.Second}},
 	}
