@@ -43,6 +43,9 @@ func (c *Core) apply(r *Record) error {
 		return fmt.Errorf("task %s: %w", t.id, err)
 	}
 	c.touch(t)
+	if c.cfg.Steps && !c.replaying {
+		c.tellSteps(t, r)
+	}
 	if r.Kind == recStarted { // the most frequent change that moves nothing
 		c.applyStarted(t, r)
 		return nil
@@ -248,6 +251,9 @@ func (c *Core) applySubmitted(r *Record) error {
 	if !c.replaying {
 		t.touched = c.undo.batch
 		c.undo.tasks = append(c.undo.tasks, undoTask{t: t, isNew: true})
+		if c.cfg.Steps {
+			c.stepped(t, models.StepSubmitted, models.StatusSuccess, r.At, r.At)
+		}
 	}
 	c.setPending(t, r.At, reasonScheduled)
 	c.attach(t)

@@ -37,6 +37,8 @@ type CoreConfig struct {
 	// ScaleInWindow is how far back the largest need keeps a pool from shrinking.
 	// Default: 5m.
 	ScaleInWindow time.Duration
+	// Steps keeps the steps that tasks go through, for telemetry. Default: off.
+	Steps bool
 	// Seed makes the jitter repeatable. Default: 1.
 	Seed uint64
 }
@@ -124,6 +126,7 @@ type Core struct {
 	incoming  *models.TaskSpec // the document that a submitted record holds, while it is applied live
 	out       Output
 	undo      undo
+	steps     []models.TaskStep // of the batch under way
 }
 
 type usedKey struct {
@@ -315,6 +318,8 @@ func (c *Core) Commit() {
 	}
 	c.trimKeys()
 	c.forgetUndo()
+	clear(c.steps)
+	c.steps = c.steps[:0]
 }
 
 func (c *Core) forgetUndo() {
@@ -356,6 +361,8 @@ func (c *Core) Rollback() {
 		p.dirty = true
 	}
 	c.forgetUndo()
+	clear(c.steps)
+	c.steps = c.steps[:0]
 }
 
 // emit makes a change: it is applied and goes into the output.

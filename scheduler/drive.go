@@ -209,6 +209,9 @@ func (s *Service) commit(ctx context.Context) {
 		s.fail(err)
 		return
 	}
+	if s.cfg.Telemetry != nil && len(s.core.steps) > 0 {
+		s.cfg.Telemetry.Offer(s.core.steps)
+	}
 	s.core.Commit()
 	if s.retried != nil && len(s.batch.bytes) > 0 {
 		s.cfg.Logger.Info("the journal takes records again")

@@ -26,6 +26,8 @@ type Config struct {
 	Forecasts Forecasts
 	// Metrics gives the host's state; nil is none.
 	Metrics Metrics
+	// Telemetry is told the steps of tasks once they are on disk; nil is nobody.
+	Telemetry Telemetry
 	// Logger takes what went wrong. Default: none.
 	Logger *slog.Logger
 	// DecisionInterval is the time between two decisions on a pool's size. Default: 2s.
@@ -118,6 +120,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	cfg.Core.Steps = cfg.Core.Steps || cfg.Telemetry != nil
 	core, err := NewCore(cfg.Core, cfg.Pools)
 	if err != nil {
 		return nil, err

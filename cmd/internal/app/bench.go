@@ -16,6 +16,7 @@ import (
 	"loadstar/scheduler/agent"
 	"loadstar/scheduler/autoscale"
 	"loadstar/scheduler/journal"
+	"loadstar/scheduler/telemetry"
 	"loadstar/scheduler/worker"
 )
 
@@ -23,6 +24,7 @@ import (
 type BenchOptions struct {
 	Tasks     int           // default 100000, with Exec 2000
 	Exec      bool          // /bin/true through the real agent, in the place of tasks that do nothing
+	Telemetry bool          // write telemetry too, into the state folder
 	Parent    string        // folder for the temporary state folder, default the system's own
 	Slots     int           // tasks at once; default 1000, with Exec the CPUs that the cgroup allows
 	PacedRate int           // tasks/s of the paced phase; default 1000, with Exec 100
@@ -90,6 +92,12 @@ type BenchPaced struct {
 	BenchLatency
 }
 
+// BenchTelemetry is how many steps were written over all phases, and lost.
+type BenchTelemetry struct {
+	Written uint64 `json:"written"`
+	Dropped uint64 `json:"dropped"`
+}
+
 // BenchResult is what a benchmark found.
 type BenchResult struct {
 	Kind           string           `json:"kind"` // noop or exec
@@ -106,6 +114,7 @@ type BenchResult struct {
 	CommitMS       models.Quantiles `json:"commit_ms"`
 	CPUSPerMillion float64          `json:"cpu_s_per_million"` // of this process and what it started
 	PeakRSSMB      float64          `json:"peak_rss_mb"`       // MiB, of this process
+	Telemetry      *BenchTelemetry  `json:"telemetry,omitempty"`
 	Paced          *BenchPaced      `json:"paced,omitempty"`
 	XargsPerS      float64          `json:"xargs_per_s,omitempty"` // with exec: the same by xargs -P slots, where there is one
 	Filesystem     string           `json:"filesystem,omitempty"`  // of the state folder
@@ -136,8 +145,17 @@ func RunBench(ctx context.Context, o BenchOptions) (result BenchResult, err erro
 		return BenchResult{}, err
 	}
 	counted := &countedJournal{Journal: j}
+	var steps scheduler.Telemetry
+	var sink *telemetry.Sink
+	if o.Telemetry {
+		if sink, err = telemetry.New(telemetry.Config{File: filepath.Join(dir, "telemetry.jsonl")}); err != nil {
+			return BenchResult{}, err
+		}
+		steps = sink
+	}
 	service, err := scheduler.New(scheduler.Config{
-		Journal: counted, Agents: []scheduler.Agent{hands}, Sizer: autoscale.Decide,
+		Telemetry: steps,
+		Journal:   counted, Agents: []scheduler.Agent{hands}, Sizer: autoscale.Decide,
 		Pools: []models.PoolSpec{models.PoolSpec{Name: models.DefaultPool, Max: o.Slots}.WithDefaults()},
 	})
 	if err != nil {
@@ -148,6 +166,9 @@ func RunBench(ctx context.Context, o BenchOptions) (result BenchResult, err erro
 	defer stopHands()
 	var below errgroup.Group
 	below.Go(func() error { return hands.Run(handsCtx) })
+	if sink != nil {
+		below.Go(func() error { return sink.Run(handsCtx) })
+	}
 	group, inner := errgroup.WithContext(ctx)
 	inner, stop := context.WithCancel(inner)
 	group.Go(func() error { return service.Run(inner) })
@@ -164,6 +185,9 @@ func RunBench(ctx context.Context, o BenchOptions) (result BenchResult, err erro
 	stopHands()
 	if err = errors.Join(err, below.Wait()); err != nil {
 		return BenchResult{}, err
+	}
+	if sink != nil {
+		result.Telemetry = &BenchTelemetry{Written: sink.Written(), Dropped: sink.Dropped()}
 	}
 	result.Filesystem, result.CPUs, result.Go = filesystem(dir), allowedCPUs(), runtime.Version()
 	if o.Exec {

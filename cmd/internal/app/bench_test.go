@@ -13,7 +13,7 @@ import (
 
 func TestBenchRunsEveryTaskAndLeavesNothingBehind(t *testing.T) {
 	for name, o := range map[string]app.BenchOptions{
-		"noop": {Tasks: 1203, PacedRate: 500, PacedFor: 40 * time.Millisecond},
+		"noop": {Tasks: 1203, Telemetry: true, PacedRate: 500, PacedFor: 40 * time.Millisecond},
 		"exec": {Exec: true, Tasks: 12, PacedRate: 100, PacedFor: 40 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,6 +40,9 @@ func TestBenchRunsEveryTaskAndLeavesNothingBehind(t *testing.T) {
 				if start, done := q[0], q[1]; start.P50 <= 0 || start.P50 > done.P50 || start.P99 > done.P99 || start.P50 > start.P99 {
 					t.Errorf("%s: started after %+v ms, done after %+v ms", what, start, done)
 				}
+			}
+			if tasks := uint64(500 + o.Tasks + r.Paced.Tasks); o.Telemetry && (r.Telemetry == nil || r.Telemetry.Written != 5*tasks || r.Telemetry.Dropped != 0) {
+				t.Errorf("telemetry: %+v, want 5 steps of %d tasks", r.Telemetry, tasks)
 			}
 			left, err := os.ReadDir(o.Parent)
 			if err != nil || len(left) != 0 {

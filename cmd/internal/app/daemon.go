@@ -24,6 +24,7 @@ import (
 	"loadstar/scheduler/agent"
 	"loadstar/scheduler/api"
 	"loadstar/scheduler/journal"
+	"loadstar/scheduler/telemetry"
 	"loadstar/scheduler/worker"
 )
 
@@ -53,6 +54,7 @@ type Daemon struct {
 	predictor *predictor.Service
 	logs      *worker.LogStore
 	agent     *agent.Local
+	telemetry *telemetry.Sink // nil where it is off
 	scheduler *scheduler.Service
 	api       *api.API
 	listeners []net.Listener

@@ -60,8 +60,16 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	var steps scheduler.Telemetry
+	if d.telemetry, err = openTelemetry(d.cfg, d.log); err != nil {
+		return err
+	}
+	if d.telemetry != nil {
+		steps = d.telemetry
+	}
 	d.scheduler, err = scheduler.New(scheduler.Config{
-		Journal: d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
+		Telemetry: steps,
+		Journal:   d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
 		Core:  scheduler.CoreConfig{ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std()},
 		Sizer: autoscale.Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
 	})
@@ -108,9 +116,13 @@ func (m metrics) Import(series string, step time.Duration, points []models.Point
 }
 
 func (d *Daemon) openAPI() (err error) {
+	registry, err := telemetryMetrics(d.telemetry)
+	if err != nil {
+		return err
+	}
 	if d.api, err = api.New(api.Config{
 		Tasks: d.scheduler, Logs: d.logs, Metrics: metrics{d}, Forecasts: d.predictor, Info: d.info,
-		Ready: d.ready, ForecastCSV: export.WriteCSV, Token: d.cfg.Token, Version: d.opts.Version, Logger: d.log,
+		Ready: d.ready, ForecastCSV: export.WriteCSV, Registry: registry, Token: d.cfg.Token, Version: d.opts.Version, Logger: d.log,
 	}); err != nil {
 		return err
 	}
@@ -189,7 +201,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}()
 		return done
 	}
-	handsDone := layer(hands, stopHands, d.agent.Run)
+	below := []func(context.Context) error{d.agent.Run}
+	if d.telemetry != nil {
+		below = append(below, d.telemetry.Run)
+	}
+	handsDone := layer(hands, stopHands, below...)
 	coreDone := layer(core, stopCore, d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run)
 	var serve []func(context.Context) error
 	for _, l := range d.listeners {

@@ -60,6 +60,7 @@ comparison. No daemon is needed; one that runs takes its share of the machine.`,
 	fl := cmd.Flags()
 	fl.IntVar(&o.Tasks, "tasks", 0, "`N` tasks as fast as they go (default 100000; with --exec 2000)")
 	fl.BoolVar(&o.Exec, "exec", false, "run /bin/true through the real agent")
+	fl.BoolVar(&o.Telemetry, "telemetry", false, "write telemetry too, to see what it costs")
 	fl.IntVar(&o.Slots, "slots", 0, "`N` tasks at once (default 1000; with --exec the CPUs)")
 	fl.IntVar(&o.PacedRate, "rate", 0, "`N` tasks a second in the paced phase (default 1000; with --exec 100)")
 	fl.StringVar(&o.Parent, "state-dir-parent", "", "`FOLDER` for the temporary state folder (default the system's)")
@@ -82,6 +83,9 @@ func benchTable(p *page, r *app.BenchResult) {
 	p.pair("journal", fmt.Sprintf("%d commits, %.1f MB (%.0f B and %.4f commits a task)",
 		r.Fsyncs, float64(r.JournalBytes)/1e6, float64(r.JournalBytes)/float64(r.Tasks), float64(r.Fsyncs)/float64(r.Tasks)))
 	p.pair("cpu", fmt.Sprintf("%.1f s a million tasks, on %s", r.CPUSPerMillion, plural(r.CPUs, "CPU")))
+	if d := r.Telemetry; d != nil {
+		p.pair("telemetry", fmt.Sprintf("%d steps written, %d dropped", d.Written, d.Dropped))
+	}
 	p.pair("memory", fmt.Sprintf("%.0f MiB at most", r.PeakRSSMB))
 	p.line("")
 	p.line("%-34s %9s %9s %9s", "ms", "p50", "p95", "p99")

@@ -54,6 +54,11 @@ type Config struct {
 	TaskLogMaxBytes models.Bytes `json:"task_log_max_bytes"`
 	// TaskLogsMaxBytes bounds the output kept of all attempts. Default: 2GiB.
 	TaskLogsMaxBytes models.Bytes `json:"task_logs_max_bytes"`
+	// TelemetryFile takes a line of JSON for each step that a task has gone through;
+	// a relative path is in StateDir. Default: none.
+	TelemetryFile string `json:"telemetry_file"`
+	// TelemetryMaxBytes bounds that file; the one before it is kept as FILE.1. Default: 64MiB.
+	TelemetryMaxBytes models.Bytes `json:"telemetry_max_bytes"`
 	// Pools are the worker pools by name. Default: one, named default: exec, as
 	// many slots as the CPUs that the cgroup allows.
 	Pools map[string]models.PoolSpec `json:"pools"`
@@ -62,20 +67,21 @@ type Config struct {
 // Default is the configuration of a host on which nothing was configured.
 func Default() Config {
 	return Config{
-		StateDir:         filepath.Join(xdg.StateHome, "loadstar"),
-		LogFormat:        "text",
-		LogLevel:         "info",
-		Drain:            models.Duration(30 * time.Second),
-		KillGrace:        models.Duration(5 * time.Second),
-		AgentID:          agentID(),
-		Capabilities:     []string{},
-		SampleInterval:   models.Duration(time.Second),
-		DecisionInterval: models.Duration(2 * time.Second),
-		ScaleInWindow:    models.Duration(5 * time.Minute),
-		TrainShare:       0.25,
-		TaskLogMaxBytes:  8 << 20,
-		TaskLogsMaxBytes: 2 << 30,
-		Pools:            map[string]models.PoolSpec{},
+		StateDir:          filepath.Join(xdg.StateHome, "loadstar"),
+		LogFormat:         "text",
+		LogLevel:          "info",
+		Drain:             models.Duration(30 * time.Second),
+		KillGrace:         models.Duration(5 * time.Second),
+		AgentID:           agentID(),
+		Capabilities:      []string{},
+		SampleInterval:    models.Duration(time.Second),
+		DecisionInterval:  models.Duration(2 * time.Second),
+		ScaleInWindow:     models.Duration(5 * time.Minute),
+		TrainShare:        0.25,
+		TaskLogMaxBytes:   8 << 20,
+		TaskLogsMaxBytes:  2 << 30,
+		TelemetryMaxBytes: 64 << 20,
+		Pools:             map[string]models.PoolSpec{},
 	}
 }
 
@@ -121,6 +127,8 @@ func (c Config) Validate() error {
 		return models.Invalid("task_log_max_bytes", "%s is less than 4KiB", c.TaskLogMaxBytes)
 	case c.TaskLogsMaxBytes < c.TaskLogMaxBytes:
 		return models.Invalid("task_logs_max_bytes", "%s is less than one attempt's %s", c.TaskLogsMaxBytes, c.TaskLogMaxBytes)
+	case c.TelemetryMaxBytes < 64<<10:
+		return models.Invalid("telemetry_max_bytes", "%s is less than 64KiB", c.TelemetryMaxBytes)
 	case c.AgentID == "" || notInID.MatchString(c.AgentID):
 		return models.Invalid("agent_id", "%q holds more than letters, digits, '.', '-' and '_'", c.AgentID)
 	}
