@@ -53,7 +53,7 @@ func (c *Config) knobOf(policy string, p *problem) knob {
 // at is the setting at a place between the cheap end (0) and the dear one (1).
 func (k knob) at(x float64) float64 {
 	v := k.cheap + x*(k.dear-k.cheap)
-	if k.logarithmic {
+	if k.logarithmic && x > 0 && x < 1 { // the ends are as they stand
 		v = math.Exp(math.Log(k.cheap) + x*(math.Log(k.dear)-math.Log(k.cheap)))
 	}
 	if k.full {

@@ -162,7 +162,7 @@ func (w *Workload) record(bins int) {
 	w.Load = make([]float64, bins)
 	ends := make([]Job, len(w.Jobs))
 	copy(ends, w.Jobs)
-	slices.SortStableFunc(ends, func(a, b Job) int { return int(sign(a.At + a.Run - b.At - b.Run)) })
+	slices.SortStableFunc(ends, func(a, b Job) int { return sign(a.At + a.Run - b.At - b.Run) })
 	mean, seen, next := 0.0, 0, 0
 	for i := range w.Load {
 		end := time.Duration(i+1) * w.Bin
