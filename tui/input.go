@@ -17,6 +17,21 @@ type stamped struct {
 	at  time.Time
 }
 
+// typed gives keys on one by one: those that were read at once, as a held key or a
+// slow line brings them, come as one message.
+func (m Model) typed(k tea.KeyMsg) (Model, tea.Cmd) {
+	if k.Type != tea.KeyRunes || k.Paste || len(k.Runes) < 2 {
+		return m.key(k)
+	}
+	cmds := make([]tea.Cmd, 0, len(k.Runes))
+	for _, r := range k.Runes {
+		var cmd tea.Cmd
+		m, cmd = m.key(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: k.Alt})
+		cmds = append(cmds, cmd)
+	}
+	return m, tea.Batch(cmds...)
+}
+
 // key gives a key to what is on top: the question, the help, a line of text, the screen.
 func (m Model) key(k tea.KeyMsg) (Model, tea.Cmd) {
 	if k.Type == tea.KeyCtrlC && !m.pages[m.at].Typing() {

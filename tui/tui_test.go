@@ -340,6 +340,20 @@ func TestKeysTurnThePages(t *testing.T) {
 	}
 }
 
+func TestKeysReadAtOnceCountOneByOne(t *testing.T) {
+	slow, fast := setup(t, 120, 35, nil), setup(t, 120, 35, nil)
+	slow.press("2", "j", "j", "G", "k", " ")
+	fast.press("2")
+	fast.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("jjGk ")})
+	if diff := cmp.Diff(slow.text(), fast.text()); diff != "" {
+		t.Error(diff)
+	}
+	fast.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("4x"), Paste: true})
+	if fast.m.at != 1 {
+		t.Error("a paste was taken for keys")
+	}
+}
+
 func TestHelpIsMadeOfTheBindings(t *testing.T) {
 	b := setup(t, 120, 60, nil)
 	b.press("2", "?")
