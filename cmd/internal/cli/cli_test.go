@@ -491,7 +491,10 @@ func TestDoctorSaysWhatIsWrong(t *testing.T) {
 func TestTheDaemonGetsItsFlags(t *testing.T) {
 	d := deps(filled())
 	var got config.Config
-	d.Daemon = func(_ context.Context, cfg config.Config, _ func() (config.Config, error), _ cli.Streams) error { got = cfg; return nil }
+	d.Daemon = func(_ context.Context, cfg config.Config, _ func() (config.Config, error), _ cli.Streams) error {
+		got = cfg
+		return nil
+	}
 	r := runDeps(t, d, "", "daemon", "--drain", "7s", "--capabilities", "gpu,ssd", "--log-format", "json", "--train-share", "0.5")
 	if r.code != 0 || got.Drain.Std() != 7*time.Second || got.LogFormat != "json" || got.TrainShare != 0.5 || !slices.Equal(got.Capabilities, []string{"gpu", "ssd"}) {
 		t.Errorf("%+v %+v", r, got)
