@@ -220,9 +220,9 @@ func peakRSS() int64 {
 		return 0
 	}
 	if runtime.GOOS == "darwin" {
-		return int64(u.Maxrss)
+		return int64(u.Maxrss) //nolint:unconvert // 32 bits on some machines
 	}
-	return int64(u.Maxrss) << 10 // KiB everywhere else
+	return int64(u.Maxrss) << 10 //nolint:unconvert // KiB everywhere else, 32 bits on some machines
 }
 
 // xargsRate is how many times a second xargs runs /bin/true, slots at once; 0

@@ -82,7 +82,7 @@ func Open(ctx context.Context, cfg config.Config, opts Options) (d *Daemon, err 
 	if err := d.openWork(ctx); err != nil {
 		return d, err
 	}
-	return d, d.openAPI()
+	return d, d.openAPI(ctx)
 }
 
 // Pools is the configured pools in order of their names, the default one among them.

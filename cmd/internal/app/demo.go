@@ -102,7 +102,7 @@ func RunDemo(ctx context.Context, o DemoOptions) error {
 	if err != nil {
 		return fmt.Errorf("temporary state folder: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	cfg, err := demoConfig(o, dir)
 	if err != nil {
 		return err

@@ -15,5 +15,5 @@ func NewLogger(cfg config.Config, w io.Writer, color bool) *slog.Logger {
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: cfg.Level()}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: cfg.Level(), TimeFormat: time.DateTime, NoColor: !color}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.Level(), TimeFormat: time.DateTime, NoColor: !color}))
 }

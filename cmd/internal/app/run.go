@@ -115,7 +115,7 @@ func (m metrics) Import(series string, step time.Duration, points []models.Point
 	return m.d.history.Import(series, step, points)
 }
 
-func (d *Daemon) openAPI() (err error) {
+func (d *Daemon) openAPI(ctx context.Context) (err error) {
 	registry, err := telemetryMetrics(d.telemetry)
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (d *Daemon) openAPI() (err error) {
 	}); err != nil {
 		return err
 	}
-	unix, err := api.ListenUnix(d.cfg.SocketPath())
+	unix, err := api.ListenUnix(d.cfg.SocketPath()) //nolint:contextcheck // its probe has a limit of its own
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (d *Daemon) openAPI() (err error) {
 	if d.cfg.Listen == "" {
 		return nil
 	}
-	tcp, err := net.Listen("tcp", d.cfg.Listen)
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
