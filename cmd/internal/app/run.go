@@ -206,7 +206,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		below = append(below, d.telemetry.Run)
 	}
 	handsDone := layer(hands, stopHands, below...)
-	coreDone := layer(core, stopCore, d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run)
+	coreDone := layer(core, stopCore, d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run, trimMemory)
 	var serve []func(context.Context) error
 	for _, l := range d.listeners {
 		handler := d.api.Handler()
