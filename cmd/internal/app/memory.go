@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"runtime/debug"
-	"runtime/metrics"
+	gometrics "runtime/metrics"
 	"time"
 )
 
@@ -18,14 +18,14 @@ const (
 func trimMemory(ctx context.Context) error {
 	ticker := time.NewTicker(trimEvery)
 	defer ticker.Stop()
-	sample := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
+	sample := []gometrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
-		metrics.Read(sample)
+		gometrics.Read(sample)
 		free, used := sample[0].Value.Uint64(), sample[1].Value.Uint64()
 		if free > trimAbove && free > used/4 { // a large heap in use is not collected for a small gain
 			debug.FreeOSMemory()
