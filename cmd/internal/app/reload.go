@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -36,8 +37,8 @@ func (d *Daemon) reloadOn(ctx context.Context, load func() (config.Config, error
 
 func (d *Daemon) reload(ctx context.Context, cfg config.Config) {
 	before, errBefore := Pools(d.cfg)
-	after, err := Pools(cfg)
-	if err != nil || errBefore != nil {
+	after, errAfter := Pools(cfg)
+	if err := errors.Join(errBefore, errAfter); err != nil {
 		d.log.Error("the configuration was not reloaded", "err", err)
 		return
 	}

@@ -27,11 +27,10 @@ type Daemon interface {
 
 // Config says what is shown.
 type Config struct {
-	Trace     Trace
-	Length    time.Duration // of submitting; the tasks under way are then waited for
-	Seed      uint64
-	Settle    time.Duration // how long after Length the last tasks may take, default 60 s
-	Submitter string        // label on every task
+	Trace  Trace
+	Length time.Duration // of submitting; the tasks under way are then waited for
+	Seed   uint64
+	Settle time.Duration // how long after Length the last tasks may take, default 60 s
 }
 
 // Show drives one demonstration.
@@ -40,7 +39,6 @@ type Show struct {
 	daemon   Daemon
 	progress func(string)
 	origin   atomic.Int64 // the trace's second 0, unix nanoseconds; 0 before Prepare
-	peak     int          // most workers that were up
 }
 
 // New makes a show; progress takes one line at a time.
@@ -192,7 +190,6 @@ func (s *Show) report(ctx context.Context) {
 	line := fmt.Sprintf("%4.0f s  %s  done %d, queued %d", elapsed.Seconds(), s.cfg.Trace.Clock(elapsed), st.Tasks[models.Success], st.Tasks[models.Pending])
 	if i := slices.IndexFunc(pools, func(p models.PoolStatus) bool { return p.Name == PoolName }); i >= 0 {
 		p := pools[i]
-		s.peak = max(s.peak, p.Ready)
 		line += fmt.Sprintf("  workers %d busy of %d ready, %d starting, %d wanted, %d prestarted", p.Busy, p.Ready, p.Starting, p.Wanted, p.Prestarted)
 		if d := p.Decision; d != nil {
 			line += "  [reactive " + strconv.Itoa(d.Reactive)
