@@ -18,6 +18,8 @@ type Command struct {
 	StopWorker  *StopWorker
 	Run         *Run
 	Kill        *Kill
+	Recall      *Recall
+	Limit       *Limit
 }
 
 // StartWorker asks for one more worker of a pool.
@@ -39,6 +41,10 @@ type Run struct {
 	Task    models.TaskSpec
 	Attempt int
 	Lease   Lease
+	// Slots is how many attempts of the task's pool may run on the agent at once,
+	// from now on: one beyond it waits there until another of the pool ends, the more
+	// urgent first. 0 sets no limit. It counts where there is no Worker.
+	Slots int
 }
 
 // Kill ends an attempt: SIGTERM to its process group, SIGKILL after Grace.
@@ -48,6 +54,20 @@ type Kill struct {
 	Grace  time.Duration
 }
 
+// Recall asks for an attempt that has not begun: the agent gives it back with
+// Returned. One that has begun goes on, and nothing is said.
+type Recall struct {
+	TaskID string
+	Lease  Lease
+}
+
+// Limit sets anew how many attempts of a pool may run on the agent at once; see
+// Run.Slots. What runs already goes on.
+type Limit struct {
+	Pool  string
+	Slots int
+}
+
 // Report is what an agent tells the driver. Exactly one field is set.
 type Report struct {
 	Agent       string
@@ -55,6 +75,7 @@ type Report struct {
 	WorkerGone  *WorkerGone
 	Started     *Started
 	Finished    *Finished
+	Returned    *Returned
 	Heartbeat   *models.Agent
 }
 
@@ -87,6 +108,13 @@ type Finished struct {
 	Outcome  string // models.Success, Failed, Cancelled (as string), or models.OutcomeTimeout, OutcomeLost
 	ExitCode *int
 	Err      string
+}
+
+// Returned says that an attempt is given back: it never began here and never will.
+// The same attempt waits again.
+type Returned struct {
+	TaskID string
+	Lease  Lease
 }
 
 // Agent is a host's executor as the driver sees it.

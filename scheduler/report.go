@@ -166,6 +166,8 @@ func (c *Core) report(r *Report) {
 		c.started(a, r.Started)
 	case r.Finished != nil:
 		c.finished(a, r.Finished)
+	case r.Returned != nil:
+		c.returned(a, r.Returned)
 	}
 }
 
@@ -229,6 +231,20 @@ func (c *Core) finished(a *agentState, f *Finished) {
 		text = ""
 	}
 	c.attemptEnded(t, c.within(max(t.last.assigned, t.last.started), f.At), o, f.ExitCode, text, o == outcomeLost && !t.pool.exec())
+}
+
+// returned takes back an attempt that never began.
+func (c *Core) returned(a *agentState, r *Returned) {
+	t := c.leased(a, r.TaskID, r.Lease)
+	switch {
+	case t == nil:
+	case t.state != stateAssigned: // its start was told, so the agent contradicts itself
+		c.refused++
+	case t.toCancel:
+		c.attemptEnded(t, c.now, outcomeCancelled, nil, "", false)
+	case c.emit(Record{Kind: recReturned, Seq: t.seq}):
+		c.told(t)
+	}
 }
 
 // attemptEnded decides what becomes of a task whose attempt has ended. death says

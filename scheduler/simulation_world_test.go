@@ -24,6 +24,14 @@ func (s *sim) obey(d Directed) {
 		}
 		s.ran[cmd.Run.Lease] = true
 		a.runs = append(a.runs, cmd.Run)
+	case cmd.Recall != nil:
+		for i, r := range a.runs {
+			if r.Lease == cmd.Recall.Lease && !a.started[r.Lease] {
+				a.runs = slices.Delete(a.runs, i, i+1)
+				s.say(Report{Agent: d.Agent, Returned: &Returned{TaskID: r.Task.TaskID, Lease: r.Lease}})
+				break
+			}
+		}
 	case cmd.Kill != nil:
 		for i, r := range a.runs {
 			if r.Lease == cmd.Kill.Lease {
@@ -185,6 +193,11 @@ func (s *sim) work() {
 	}
 	i := s.rng.IntN(len(a.runs))
 	r := a.runs[i]
+	if !a.started[r.Lease] && s.rng.IntN(16) == 0 { // it gives back what it has not begun
+		a.runs = slices.Delete(a.runs, i, i+1)
+		s.say(Report{Agent: a.info.ID, Returned: &Returned{TaskID: r.Task.TaskID, Lease: r.Lease}})
+		return
+	}
 	if !a.started[r.Lease] && s.rng.IntN(8) != 0 {
 		a.started[r.Lease] = true
 		s.say(Report{Agent: a.info.ID, Started: &Started{TaskID: r.Task.TaskID, Lease: r.Lease, At: s.now}})

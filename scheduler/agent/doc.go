@@ -3,7 +3,9 @@
 //
 // It imports models, scheduler (for the words of the protocol) and
 // scheduler/worker. It decides nothing: how many tasks run at once, and where, is
-// the core's choice, and an agent takes what it is given.
+// the core's choice, and an agent takes what it is given. What it is given beyond
+// the slots that the core names (scheduler.Run.Slots) waits in its pool's lane, so
+// that a slot that becomes free is taken at once; until it begins it can be recalled.
 //
 // One goroutine (Run) owns the books: which attempts run, by task and lease, and
 // which workers there are. Each attempt and each worker has a goroutine of its

@@ -109,6 +109,7 @@ type Local struct {
 
 	// The rest belongs to Run.
 	attempts map[attemptKey]*attempt
+	lanes    map[string]*lane // by pool, of exec and http
 	workers  map[string]*worker.Stdio
 	running  sync.WaitGroup // attempts and workers
 }
@@ -120,10 +121,11 @@ type attemptKey struct {
 	lease  scheduler.Lease
 }
 
-// attempt is one that runs: on a worker, in a process of its own, or as a request.
+// attempt is one that the agent has: on a worker, in a process of its own, or as a request.
 type attempt struct {
 	worker string             // empty for exec and http
-	kill   chan time.Duration // exec and http: a grace, see worker.Exec
+	pool   string             // exec and http: whose lane it is in
+	kill   chan time.Duration // exec and http: a grace, see worker.Exec; nil until it begins
 }
 
 // ending takes an attempt or a worker off the books; exactly one field is set.
@@ -157,7 +159,7 @@ func New(cfg Config) (*Local, error) {
 		cfg: cfg, spawner: spawner, exec: ex, http: ht,
 		commands: mailbox.New[scheduler.Command](), endings: mailbox.New[ending](), outbox: mailbox.New[scheduler.Report](),
 		reports:  make(chan scheduler.Report, buffer),
-		attempts: map[attemptKey]*attempt{}, workers: map[string]*worker.Stdio{},
+		attempts: map[attemptKey]*attempt{}, lanes: map[string]*lane{}, workers: map[string]*worker.Stdio{},
 	}
 	a.info.Store(a.measure(time.Now(), 0))
 	return a, nil

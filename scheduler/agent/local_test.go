@@ -162,6 +162,8 @@ func short(r scheduler.Report) string {
 			code = strconv.Itoa(*r.Finished.ExitCode)
 		}
 		return strings.TrimSpace(fmt.Sprintf("finished %s/%d %s %s %s", r.Finished.TaskID, r.Finished.Lease, r.Finished.Outcome, code, r.Finished.Err))
+	case r.Returned != nil:
+		return fmt.Sprintf("returned %s/%d", r.Returned.TaskID, r.Returned.Lease)
 	case r.WorkerReady != nil:
 		return "ready " + r.WorkerReady.Worker
 	case r.WorkerGone != nil:

@@ -48,23 +48,28 @@ func (a *Local) serve(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.commands.Wake():
+			a.settle(ctx) // a slot that a command counts on was free before it was sent
 			for _, c := range a.commands.Take() {
 				a.obey(ctx, c)
 			}
 		case <-a.endings.Wake():
-			a.settle()
+			a.settle(ctx)
 		case <-beat.C:
-			a.settle()
+			a.settle(ctx)
 			a.heartbeat()
 			a.cfg.Logs.Sweep()
 		}
 	}
 }
 
-// settle takes what has ended off the books.
-func (a *Local) settle() {
+// settle takes what has ended off the books, and lets what waited for it begin.
+func (a *Local) settle(ctx context.Context) {
 	for _, e := range a.endings.Take() {
 		if e.worker == "" {
+			if at := a.attempts[e.attempt]; at != nil && at.worker == "" {
+				a.lanes[at.pool].running--
+				a.advance(ctx, at.pool)
+			}
 			delete(a.attempts, e.attempt)
 			continue
 		}
@@ -79,14 +84,19 @@ func (a *Local) settle() {
 
 func (a *Local) obey(ctx context.Context, c scheduler.Command) {
 	switch {
-	case c.Run != nil && c.Run.Kind == models.KindHTTP:
-		a.runHTTP(ctx, c.Run)
-	case c.Run != nil && c.Run.Worker == "":
-		a.runExec(ctx, c.Run)
-	case c.Run != nil:
+	case c.Run != nil && c.Run.Worker != "":
 		a.runStdio(c.Run)
+	case c.Run != nil:
+		a.enter(ctx, c.Run)
 	case c.Kill != nil:
 		a.kill(c.Kill)
+	case c.Recall != nil:
+		a.recall(c.Recall)
+	case c.Limit != nil:
+		if l := a.lanes[c.Limit.Pool]; l != nil {
+			l.slots = c.Limit.Slots
+			a.advance(ctx, c.Limit.Pool)
+		}
 	case c.StartWorker != nil:
 		a.startWorker(ctx, c.StartWorker)
 	case c.StopWorker != nil:
@@ -94,6 +104,62 @@ func (a *Local) obey(ctx context.Context, c scheduler.Command) {
 			w.Stop()
 		}
 	}
+}
+
+// enter puts an attempt into its pool's lane.
+func (a *Local) enter(ctx context.Context, r *scheduler.Run) {
+	_, at, ok := a.begin(r)
+	if !ok {
+		return
+	}
+	at.pool = r.Task.Pool
+	l := a.lanes[at.pool]
+	if l == nil {
+		l = &lane{}
+		a.lanes[at.pool] = l
+	}
+	l.slots = r.Slots
+	l.add(r)
+	a.advance(ctx, at.pool)
+}
+
+// advance begins what a lane has slots for.
+func (a *Local) advance(ctx context.Context, pool string) {
+	l := a.lanes[pool]
+	for r := l.next(); r != nil; r = l.next() {
+		key := attemptKey{taskID: r.Task.TaskID, lease: r.Lease}
+		kill := make(chan time.Duration, 1)
+		a.attempts[key].kill = kill
+		a.running.Go(func() {
+			started := func(t time.Time) { a.started(key, t) }
+			if r.Kind == models.KindHTTP {
+				a.finished(key, a.http.Run(ctx, &r.Task, r.Attempt, r.URL, kill, started))
+				return
+			}
+			a.finished(key, a.exec.Run(ctx, &r.Task, r.Attempt, kill, started))
+		})
+	}
+	if l.empty() {
+		delete(a.lanes, pool)
+	}
+}
+
+// recall gives back an attempt that waits in its lane; one that has begun goes on.
+func (a *Local) recall(r *scheduler.Recall) {
+	key := attemptKey{taskID: r.TaskID, lease: r.Lease}
+	if a.takeBack(key) {
+		a.report(scheduler.Report{Returned: &scheduler.Returned{TaskID: r.TaskID, Lease: r.Lease}})
+	}
+}
+
+// takeBack forgets an attempt that has not begun; false says that there is no such.
+func (a *Local) takeBack(key attemptKey) bool {
+	at := a.attempts[key]
+	if at == nil || at.worker != "" || at.kill != nil || !a.lanes[at.pool].take(key) {
+		return false
+	}
+	delete(a.attempts, key)
+	return true
 }
 
 // begin books an attempt; a second of the same lease is refused, since the core
@@ -120,28 +186,6 @@ func (a *Local) finished(key attemptKey, r worker.Result) {
 	}})
 }
 
-func (a *Local) runExec(ctx context.Context, r *scheduler.Run) {
-	key, at, ok := a.begin(r)
-	if !ok {
-		return
-	}
-	at.kill = make(chan time.Duration, 1)
-	a.running.Go(func() {
-		a.finished(key, a.exec.Run(ctx, &r.Task, r.Attempt, at.kill, func(t time.Time) { a.started(key, t) }))
-	})
-}
-
-func (a *Local) runHTTP(ctx context.Context, r *scheduler.Run) {
-	key, at, ok := a.begin(r)
-	if !ok {
-		return
-	}
-	at.kill = make(chan time.Duration, 1)
-	a.running.Go(func() {
-		a.finished(key, a.http.Run(ctx, &r.Task, r.Attempt, r.URL, at.kill, func(t time.Time) { a.started(key, t) }))
-	})
-}
-
 func (a *Local) runStdio(r *scheduler.Run) {
 	key, _, ok := a.begin(r)
 	if !ok {
@@ -160,9 +204,12 @@ func (a *Local) runStdio(r *scheduler.Run) {
 }
 
 func (a *Local) kill(k *scheduler.Kill) {
-	at := a.attempts[attemptKey{taskID: k.TaskID, lease: k.Lease}]
+	key := attemptKey{taskID: k.TaskID, lease: k.Lease}
+	at := a.attempts[key]
 	switch {
 	case at == nil: // it has ended
+	case a.takeBack(key):
+		a.report(scheduler.Report{Finished: &scheduler.Finished{TaskID: k.TaskID, Lease: k.Lease, At: time.Now(), Outcome: string(models.Cancelled)}})
 	case at.worker == "":
 		select {
 		case at.kill <- k.Grace:
