@@ -23,6 +23,7 @@ type Stats struct {
 	SubmitToDone  Quantiles     `json:"submit_to_done_ms"`
 	TasksPerS     float64       `json:"tasks_per_s"` // finished, over the last 10 s
 	UptimeS       float64       `json:"uptime_s"`
+	LateResults   uint64        `json:"late_results"` // refused since the start: of an attempt before the present one
 }
 
 // EventKind is what an Event tells.
@@ -33,6 +34,7 @@ const (
 	EventTask     EventKind = "task"     // a task changed its state
 	EventPool     EventKind = "pool"     // a pool was changed, or its size decided anew
 	EventWorker   EventKind = "worker"   // a worker started, became ready, or went away
+	EventAgent    EventKind = "agent"    // an agent joined or went, or what it said was refused
 	EventForecast EventKind = "forecast" // a model was trained, or a champion changed
 	EventTrouble  EventKind = "trouble"  // something a person should look at
 )

@@ -13,6 +13,11 @@ import (
 
 // call hands a request to the goroutine of Run and waits for its answer.
 func (s *Service) call(ctx context.Context, in *Input, then func(o *Output)) error {
+	return s.ask(ctx, request{input: in}, then)
+}
+
+// ask is call for a request of more than an input.
+func (s *Service) ask(ctx context.Context, r request, then func(o *Output)) error {
 	select {
 	case <-s.ready:
 	case <-s.ended:
@@ -21,12 +26,12 @@ func (s *Service) call(ctx context.Context, in *Input, then func(o *Output)) err
 		return ctx.Err()
 	}
 	done := make(chan error, 1)
-	r := request{input: in, answer: func(o *Output, err error) {
+	r.answer = func(o *Output, err error) {
 		if err == nil {
 			then(o)
 		}
 		done <- err
-	}}
+	}
 	select {
 	case s.inbox <- r:
 	case <-s.ended:

@@ -37,6 +37,9 @@ type CoreConfig struct {
 	// ScaleInWindow is how far back the largest need keeps a pool from shrinking.
 	// Default: 5m.
 	ScaleInWindow time.Duration
+	// OwnAgents are the agents that live and die with this process. What any other
+	// has goes on without it: see Rejoin. Default: none is another host's.
+	OwnAgents []string
 	// Steps keeps the steps that tasks go through, for telemetry. Default: off.
 	Steps bool
 	// Seed makes the jitter repeatable. Default: 1.
@@ -118,6 +121,8 @@ type Core struct {
 	measure  measure
 	refused  uint64 // stale reports
 
+	lateResults uint64 // of them, results of an attempt before the present one
+
 	snapshotFrame uint64 // the frame that the restored snapshot ends before
 
 	now       int64
@@ -172,6 +177,9 @@ type Output struct {
 	Final []uint64
 	// Decide are the pools whose size should be decided now rather than at the next tick.
 	Decide []string
+	// Lost are the agents that were silent for too long; unlike the records, that
+	// is not taken back by Rollback.
+	Lost []string
 	// Err refuses the input; nothing was changed then.
 	Err error
 	// Tasks are the places of the tasks that a submission named, in its order.
@@ -230,6 +238,7 @@ type Input struct {
 	Report     *Report
 	Decision   *models.Decision
 	Join       *models.Agent // an agent is there
+	Rejoin     *Rejoin       // an agent of another host is there, with what it has
 	Leave      string        // an agent is gone: its reports have ended
 	Tick       bool          // a decision interval has passed
 	Open       bool          // the daemon begins: what the last one left unfinished is taken back
@@ -267,7 +276,7 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		}
 	}
 	o := &c.out
-	*o = Output{Records: o.Records[:0], Commands: o.Commands[:0], Events: o.Events[:0], Final: o.Final[:0], Decide: o.Decide[:0], Tasks: o.Tasks[:0]}
+	*o = Output{Records: o.Records[:0], Commands: o.Commands[:0], Events: o.Events[:0], Final: o.Final[:0], Decide: o.Decide[:0], Tasks: o.Tasks[:0], Lost: o.Lost[:0]}
 	c.fire()
 	switch {
 	case in.Submit != nil:
@@ -286,6 +295,8 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		c.decided(in.Decision)
 	case in.Join != nil:
 		c.join(in.Join)
+	case in.Rejoin != nil:
+		c.rejoin(in.Rejoin)
 	case in.Leave != "":
 		c.leave(in.Leave)
 	case in.Tick:
@@ -451,11 +462,13 @@ func (c *Core) fire() {
 	}
 }
 
-// running lists the tasks that agents have, in order of submission.
+// running lists the tasks that this process's agents have, in order of submission.
 func (c *Core) running() []*task {
 	var out []*task
 	for _, a := range c.agents {
-		out = append(out, a.tasks...)
+		if !c.awaits(a.info.ID) {
+			out = append(out, a.tasks...)
+		}
 	}
 	slices.SortFunc(out, bySubmission)
 	return out

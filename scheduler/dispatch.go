@@ -102,6 +102,9 @@ func (c *Core) unroutable(t *task) string {
 func (c *Core) agentViews() []models.Agent {
 	out := make([]models.Agent, 0, len(c.agents))
 	for _, a := range c.agents {
+		if a.departed && len(a.tasks) == 0 {
+			continue
+		}
 		v := a.info
 		v.Busy = len(a.tasks)
 		if c.draining && v.State == route.Ready {

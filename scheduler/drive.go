@@ -16,6 +16,8 @@ type request struct {
 	// answer is called by that goroutine when the input's records are on disk, or
 	// with why they are not. It must not block.
 	answer func(o *Output, err error)
+	// attach is the agent that the input is about, which is there from now on.
+	attach Agent
 }
 
 // settle is how long an early decision waits for more of the same burst.
@@ -43,8 +45,8 @@ func (s *Service) drive(ctx context.Context) error {
 			s.take(r)
 		case r := <-reports:
 			s.report(r)
-		case id := <-s.left:
-			s.leave(id)
+		case l := <-s.left:
+			s.depart(l)
 		case <-tick.C:
 			if s.stalled == nil {
 				s.step(Input{Tick: true})
@@ -90,8 +92,8 @@ func (s *Service) fill() {
 			s.report(r)
 		case r := <-s.inbox:
 			s.take(r)
-		case id := <-s.left:
-			s.leave(id)
+		case l := <-s.left:
+			s.depart(l)
 		default:
 			return
 		}
@@ -152,6 +154,9 @@ func (s *Service) step(in Input) *Output {
 	e.commands = append(e.commands, o.Commands...)
 	e.events = append(e.events, o.Events...)
 	e.final = append(e.final, o.Final...)
+	for _, id := range o.Lost {
+		s.dismiss(id)
+	}
 	for _, name := range o.Decide {
 		s.early[name] = true
 		if s.decideAt.IsZero() {
@@ -171,6 +176,9 @@ func (s *Service) take(r request) {
 	if s.stalled != nil {
 		r.answer(nil, s.refusal())
 		return
+	}
+	if r.attach != nil {
+		s.attach(r.attach)
 	}
 	o := s.step(*r.input)
 	if o.Err != nil {
@@ -303,16 +311,15 @@ func (s *Service) send(commands []Directed) {
 	if len(commands) == 0 {
 		return
 	}
-	for _, a := range s.cfg.Agents {
-		id := a.Info().ID
+	for _, m := range s.fleet {
 		var mine []Command
 		for i := range commands {
-			if commands[i].Agent == id {
+			if commands[i].Agent == m.id {
 				mine = append(mine, commands[i].Command)
 			}
 		}
 		if len(mine) > 0 {
-			a.Send(mine)
+			m.agent.Send(mine)
 		}
 	}
 }

@@ -62,6 +62,10 @@ type agentState struct {
 	workers int
 	missed  int  // ticks since it was heard
 	beats   bool // it sends heartbeats
+
+	remote   bool // it is another host's
+	departed bool // it went on its own account
+	awaited  int  // ticks for which its attempts are kept until it joins
 }
 
 // worker is a process of a stdio pool.

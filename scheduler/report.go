@@ -66,7 +66,7 @@ func (c *Core) setCandidates() {
 	}
 	for i, a := range c.agents {
 		c.cands[i].Agent = a.info
-		if here == 1 {
+		if here == 1 && !a.remote {
 			c.cands[i].Agent.Slots = 0
 		}
 	}
@@ -78,15 +78,12 @@ func (c *Core) leave(id string) {
 	if a == nil {
 		return
 	}
+	c.depart(a)
 	a.info.State = route.Lost
 	c.setCandidates()
 	c.lose(a, "its agent "+id+" was lost")
+	c.forgetWorkers(a)
 	for _, p := range c.poolList {
-		for _, w := range slices.Clone(p.workers) {
-			if w.agent == a {
-				c.forgetWorker(w)
-			}
-		}
 		p.dirty = true
 	}
 }
@@ -96,20 +93,19 @@ func (c *Core) lose(a *agentState, text string) {
 	tasks := slices.Clone(a.tasks)
 	slices.SortFunc(tasks, bySubmission)
 	for _, t := range tasks {
-		if t.state == stateAssigned && !t.toCancel {
-			if c.emit(Record{Kind: recReturned, Seq: t.seq}) {
-				c.told(t)
-			}
-			continue
-		}
-		c.attemptEnded(t, c.now, outcomeLost, nil, text, false)
+		c.takeBack(t, text)
 	}
 }
 
-// open takes back what the last daemon left unfinished: nobody has it any more.
+// open takes back what the last daemon left unfinished: nobody has it any more,
+// unless another host's agent does.
 func (c *Core) open() {
 	c.emit(Record{Kind: recOpened})
 	for _, a := range slices.Clone(c.agents) {
+		if c.awaits(a.info.ID) && len(a.tasks) > 0 {
+			a.awaited = c.cfg.MissedTicks + 1
+			continue
+		}
 		c.lose(a, "the daemon was restarted while it ran")
 	}
 }
@@ -125,6 +121,9 @@ func (c *Core) cut() {
 // abandon takes back what did not end even so.
 func (c *Core) abandon() {
 	for _, a := range slices.Clone(c.agents) {
+		if c.awaits(a.info.ID) {
+			continue
+		}
 		c.lose(a, "the daemon was stopped while it ran")
 	}
 }
@@ -141,8 +140,10 @@ func (c *Core) tick() {
 		if a.beats && a.info.State != route.Lost && a.missed > c.cfg.MissedTicks {
 			c.trouble("", "", fmt.Sprintf("agent %s has not been heard for %d ticks and counts as lost", a.info.ID, a.missed))
 			c.leave(a.info.ID)
+			c.out.Lost = append(c.out.Lost, a.info.ID)
 		}
-		if a.info.State == route.Lost && len(a.tasks) > 0 { // where a first try could not be written
+		c.await(a)
+		if a.info.State == route.Lost && a.awaited == 0 && len(a.tasks) > 0 { // where a first try could not be written
 			c.lose(a, "its agent "+a.info.ID+" was lost")
 		}
 	}
@@ -213,6 +214,7 @@ func (c *Core) within(earliest int64, when time.Time) int64 {
 func (c *Core) finished(a *agentState, f *Finished) {
 	t := c.leased(a, f.TaskID, f.Lease)
 	if t == nil {
+		c.late(a, f)
 		return
 	}
 	o, ok := outcomeOf(f.Outcome)

@@ -20,8 +20,12 @@ type Config struct {
 	// out of the log, or at its end (its acknowledgement was lost): the next frame
 	// then carries the same number, and replay drops the former.
 	Journal Journal
-	// Agents are the hosts that run tasks.
+	// Agents are those that run tasks in this process: they live and die with it.
 	Agents []Agent
+	// Fleet says that agents of other hosts may join, see Service.Join. Then what
+	// such an agent had when the last daemon ended is kept for it a while.
+	// Default: none may.
+	Fleet bool
 	// Forecasts gives the demand ahead; nil is none.
 	Forecasts Forecasts
 	// Metrics gives the host's state; nil is none.
@@ -91,7 +95,7 @@ type Service struct {
 	core    *Core // of the goroutine of Run
 	inbox   chan request
 	reports chan Report
-	left    chan string // agents whose reports have ended
+	left    chan leaving
 	ready   chan struct{}
 	ended   chan struct{}
 	running atomic.Bool
@@ -112,6 +116,7 @@ type Service struct {
 	decideAt time.Time // when a decision asked for early is made; zero is none
 	early    map[string]bool
 	drainers []*drainer
+	fleet    []member // who is there
 }
 
 // New makes a Service and starts nothing.
@@ -121,13 +126,19 @@ func New(cfg Config) (*Service, error) {
 	}
 	cfg = cfg.withDefaults()
 	cfg.Core.Steps = cfg.Core.Steps || cfg.Telemetry != nil
+	if cfg.Fleet {
+		cfg.Core.OwnAgents = []string{}
+		for _, a := range cfg.Agents {
+			cfg.Core.OwnAgents = append(cfg.Core.OwnAgents, a.Info().ID)
+		}
+	}
 	core, err := NewCore(cfg.Core, cfg.Pools)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
 		cfg: cfg, core: core,
-		inbox: make(chan request, 256), reports: make(chan Report, 1024), left: make(chan string, len(cfg.Agents)),
+		inbox: make(chan request, 256), reports: make(chan Report, 1024), left: make(chan leaving, len(cfg.Agents)),
 		ready: make(chan struct{}), ended: make(chan struct{}),
 		waiters: map[uint64][]*waiter{}, early: map[string]bool{},
 	}, nil
@@ -155,34 +166,10 @@ func (s *Service) Run(ctx context.Context) error {
 	defer forwarders.Wait()
 	defer cancel()
 	for _, a := range s.cfg.Agents {
+		s.fleet = append(s.fleet, member{id: a.Info().ID, agent: a})
 		forwarders.Go(func() { s.forward(ctx, a) })
 	}
 	return s.drive(ctx)
-}
-
-// forward carries an agent's reports into the inbox.
-func (s *Service) forward(ctx context.Context, a Agent) {
-	id := a.Info().ID
-	for {
-		select {
-		case r, ok := <-a.Reports():
-			if !ok {
-				select {
-				case s.left <- id:
-				case <-ctx.Done():
-				}
-				return
-			}
-			r.Agent = id
-			select {
-			case s.reports <- r:
-			case <-ctx.Done():
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // load restores the state of the journal and takes back what was left unfinished.

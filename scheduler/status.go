@@ -179,6 +179,7 @@ func (c *Core) Stats(now time.Time) models.Stats {
 	}
 	s.SubmitToStart, s.SubmitToDone = c.measure.start.quantiles(), c.measure.done.quantiles()
 	n, span := c.measure.finished.over(now.UnixNano(), rateWindow)
+	s.LateResults = c.lateResults
 	s.TasksPerS = float64(n) / min(span, max(1, seconds(now.UnixNano()-c.begun)))
 	return s
 }

@@ -25,7 +25,7 @@ func (a *program) watchCmd() *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			known := []string{string(models.EventTask), string(models.EventPool), string(models.EventWorker), string(models.EventForecast), string(models.EventTrouble)}
+			known := []string{string(models.EventTask), string(models.EventPool), string(models.EventWorker), string(models.EventAgent), string(models.EventForecast), string(models.EventTrouble)}
 			for _, k := range kinds {
 				if !slices.Contains(known, k) {
 					return usage("--kind: %q is not one of %s", k, strings.Join(known, ", "))
