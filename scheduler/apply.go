@@ -337,7 +337,7 @@ func (c *Core) applyStarted(t *task, r *Record) {
 	t.pool.counts[t.state]++
 	c.states[t.seq] = t.state
 	t.last.started = r.At
-	c.note(note{kind: noteStarted, pool: t.pool, at: r.At, wait: r.At - t.ready, since: r.At - t.submitted})
+	c.note(note{kind: noteStarted, pool: t.pool, at: r.At, wait: r.At - t.ready, since: r.At - t.submitted, prio: t.priority})
 }
 
 func (c *Core) applyEnded(t *task, r *Record) {

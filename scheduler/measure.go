@@ -28,6 +28,7 @@ type note struct {
 	wait    int64 // ready to start
 	since   int64 // since submission
 	run     int64 // start to end; 0 where it never began
+	prio    uint8 // of a start
 }
 
 func (c *Core) note(n note) {
@@ -73,6 +74,7 @@ func (m *measure) take(n *note) {
 	case noteStarted:
 		p.totals.Started++
 		p.totals.WaitS += seconds(n.wait)
+		n.pool.bands.of(n.prio).begun(n.wait)
 		m.start.add(millis(n.since))
 	case noteEnded:
 		p.totals.Finished++

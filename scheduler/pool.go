@@ -25,6 +25,7 @@ type pool struct {
 	live    []*class // those with tasks in their queue
 	queued  int
 	oldest  fifo
+	bands   bands // the queue by priority
 
 	workers    []*worker // in the order in which they were started
 	idle       []*worker // the longest idle first
@@ -129,6 +130,7 @@ func (p *pool) enqueue(t *task, every time.Duration) {
 	}
 	t.class.queue.Push(t, queue.Aged(int(t.priority), t.ready, every, t.seq))
 	p.queued++
+	p.bands.of(t.priority).queued++
 	p.oldest.add(t)
 	if len(p.oldest.entries)+len(p.oldest.aside) > 2*p.queued+1024 {
 		p.oldest.compact()
@@ -138,6 +140,7 @@ func (p *pool) enqueue(t *task, every time.Duration) {
 func (p *pool) dequeue(t *task) {
 	t.class.queue.Remove(t)
 	p.queued--
+	p.bands.of(t.priority).queued--
 	if t.class.queue.Len() == 0 {
 		i := slices.Index(p.live, t.class)
 		p.live = slices.Delete(p.live, i, i+1)

@@ -67,6 +67,7 @@ func (s *sim) checkIndexes() error {
 		counts          [stateCount]int
 		queued, waiting int
 		oldest          int64
+		bands           [bandCount]int
 	}
 	tallies := map[*pool]*tally{}
 	for _, p := range c.poolList {
@@ -99,6 +100,7 @@ func (s *sim) checkIndexes() error {
 		switch {
 		case t.queued():
 			y.queued++
+			y.bands[models.PriorityBand(models.Priority(t.priority))]++
 			if y.oldest == 0 || t.ready < y.oldest {
 				y.oldest = t.ready
 			}
@@ -127,6 +129,11 @@ func (s *sim) checkIndexes() error {
 	for p, y := range tallies {
 		if p.counts != y.counts || p.queued != y.queued || p.waiting != y.waiting {
 			return fmt.Errorf("pool %s counts %v, %d, %d, want %+v", p.spec.Name, p.counts, p.queued, p.waiting, y)
+		}
+		for i := range p.bands {
+			if p.bands[i].queued != y.bands[i] {
+				return fmt.Errorf("pool %s: band %d holds %d, want %d", p.spec.Name, i, p.bands[i].queued, y.bands[i])
+			}
 		}
 		if got := p.oldest.front(); (got == 0) != (y.queued == 0) || s.steady && got != y.oldest {
 			return fmt.Errorf("pool %s: the longest waits since %d, want %d", p.spec.Name, got, y.oldest)

@@ -27,6 +27,7 @@ type Tasks interface {
 	// Decisions is newest first, made at or before at; zero is now.
 	Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error)
 	Agents(ctx context.Context) ([]models.Agent, error)
+	Queues(ctx context.Context) ([]models.QueueStatus, error)
 	Stats(ctx context.Context) (models.Stats, error)
 	// Subscribe delivers events until ctx ends; one that is not read in time is lost.
 	Subscribe(ctx context.Context, buffer int) <-chan models.Event

@@ -76,6 +76,7 @@ func TestEveryEndpointAnswersAGoodRequest(t *testing.T) {
 		{"PATCH", "/v1/pools/gpu", `{"min":1,"paused":true}`, 200, `"paused":true`},
 		{"GET", "/v1/pools/gpu/decisions?limit=3&at=1764000000", "", 200, `"reason":"the forecast says so"`},
 		{"GET", "/v1/agents", "", 200, `"id":"local"`},
+		{"GET", "/v1/queues", "", 200, `"bands":[{"name":"critical","from":80,"to":100,"queued":2`},
 		{"GET", "/v1/stats", "", 200, `"submit_to_start_ms":{"p50":4`},
 		{"GET", "/v1/host", "", 200, `"hostname":"box"`},
 		{"GET", "/v1/info", "", 200, `"pid":7`},

@@ -250,6 +250,12 @@ func (f *fake) Agents(context.Context) ([]models.Agent, error) {
 	return []models.Agent{{ID: "local", Capabilities: []string{"gpu"}, Slots: 2, Busy: 1, LoadScore: 0.25, LastHeard: at(9), State: "ready"}}, f.fail
 }
 
+func (f *fake) Queues(context.Context) ([]models.QueueStatus, error) {
+	bands := models.PriorityBands()
+	bands[0].Queued = 2
+	return []models.QueueStatus{{Pool: "gpu", Queued: 2, OldestWaitS: 3.5, Bands: bands[:]}}, f.fail
+}
+
 func (f *fake) Stats(context.Context) (models.Stats, error) {
 	counts := map[models.State]int{}
 	for _, s := range models.States() {

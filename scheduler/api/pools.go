@@ -106,6 +106,12 @@ func (a *API) addStatus() {
 		return list(a.cfg.Tasks.Agents(ctx))
 	})
 	register(a, huma.Operation{
+		OperationID: "list-queues", Method: http.MethodGet, Path: "/v1/queues", Tags: []string{"status"},
+		Summary: "Every pool's queue by priority: depth, oldest wait, and the waits of what started lately",
+	}, func(ctx context.Context, _ *struct{}) (*answer[[]models.QueueStatus], error) {
+		return list(a.cfg.Tasks.Queues(ctx))
+	})
+	register(a, huma.Operation{
 		OperationID: "stats", Method: http.MethodGet, Path: "/v1/stats", Tags: []string{"status"},
 		Summary: "Counts by state and pool, rates and latencies",
 	}, func(ctx context.Context, _ *struct{}) (*answer[models.Stats], error) {

@@ -71,6 +71,13 @@ func (c *Client) Decisions(ctx context.Context, pool string, at time.Time, limit
 	return out, err
 }
 
+// Queues is every pool's queue by priority.
+func (c *Client) Queues(ctx context.Context) ([]models.QueueStatus, error) {
+	var out []models.QueueStatus
+	err := c.get(ctx, &out, nil, "queues")
+	return out, err
+}
+
 // Agents is every agent that has joined.
 func (c *Client) Agents(ctx context.Context) ([]models.Agent, error) {
 	var out []models.Agent
