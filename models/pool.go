@@ -49,7 +49,8 @@ type PoolSpec struct {
 	Capabilities    []string          `json:"capabilities,omitempty"`
 	Min             int               `json:"min"`                     // workers kept, whatever the load
 	Max             int               `json:"max"`                     // workers at most
-	Policy          PoolPolicy        `json:"policy"`                  //
+	Policy          PoolPolicy        `json:"policy"`                  // how its size is chosen
+	Dispatch        DispatchPolicy    `json:"dispatch"`                // how its tasks are given out
 	SLO             Duration          `json:"slo"`                     // the wait from queued to started that is aimed at
 	Violations      float64           `json:"violations"`              // share of tasks that may wait longer, 0 to 1
 	ColdStart       Duration          `json:"cold_start"`              // prior, until it was measured
@@ -90,6 +91,8 @@ func (p *PoolSpec) Validate() error {
 		return Invalid(field("min"), "%d is more than max %d", p.Min, p.Max)
 	case !slices.Contains(PoolPolicies(), p.Policy):
 		return Invalid(field("policy"), "%q is not predictive, reactive, static or recommend", p.Policy)
+	case !slices.Contains(DispatchPolicies(), p.Dispatch):
+		return Invalid(field("dispatch"), "%q is not priority, fifo, load-aware, weighted or two-choices", p.Dispatch)
 	case p.SLO <= 0:
 		return Invalid(field("slo"), "%s is not positive", p.SLO)
 	case !(p.Violations > 0 && p.Violations < 1): // NaN too
@@ -133,14 +136,17 @@ func (p *PoolSpec) CheckTask(t *TaskSpec) error {
 	return nil
 }
 
-// WithDefaults fills what was left empty: kind exec, policy predictive, slo 10s,
-// violations 1 %, idle_timeout 30s.
+// WithDefaults fills what was left empty: kind exec, policy predictive, dispatch
+// priority, slo 10s, violations 1 %, idle_timeout 30s.
 func (p PoolSpec) WithDefaults() PoolSpec {
 	if p.Kind == "" {
 		p.Kind = KindExec
 	}
 	if p.Policy == "" {
 		p.Policy = PolicyPredictive
+	}
+	if p.Dispatch == "" {
+		p.Dispatch = DispatchPriority
 	}
 	if p.SLO == 0 {
 		p.SLO = Duration(10 * time.Second)
@@ -156,10 +162,16 @@ func (p PoolSpec) WithDefaults() PoolSpec {
 
 // PoolPatch changes a running pool; nil fields stay.
 type PoolPatch struct {
-	Min    *int        `json:"min,omitempty"`
-	Max    *int        `json:"max,omitempty"`
-	Policy *PoolPolicy `json:"policy,omitempty"`
-	Paused *bool       `json:"paused,omitempty"`
+	Min      *int            `json:"min,omitempty"`
+	Max      *int            `json:"max,omitempty"`
+	Policy   *PoolPolicy     `json:"policy,omitempty"`
+	Dispatch *DispatchPolicy `json:"dispatch,omitempty"`
+	Paused   *bool           `json:"paused,omitempty"`
+}
+
+// Empty reports whether the patch changes nothing.
+func (c PoolPatch) Empty() bool {
+	return c.Min == nil && c.Max == nil && c.Policy == nil && c.Dispatch == nil && c.Paused == nil
 }
 
 // Apply is the pool with the patch's fields set, or a *FieldError.
@@ -172,6 +184,9 @@ func (c PoolPatch) Apply(p PoolSpec) (PoolSpec, error) {
 	}
 	if c.Policy != nil {
 		p.Policy = *c.Policy
+	}
+	if c.Dispatch != nil {
+		p.Dispatch = *c.Dispatch
 	}
 	if c.Paused != nil {
 		p.Paused = *c.Paused
@@ -215,6 +230,7 @@ type Agent struct {
 	Host         string    `json:"host,omitempty"`
 	Capabilities []string  `json:"capabilities"`
 	Slots        int       `json:"slots"`
+	Weight       int       `json:"weight,omitempty"` // its base weight under the dispatch policy weighted; 0 is 100
 	Busy         int       `json:"busy"`
 	CPUs         float64   `json:"cpus,omitempty"`         // cores that its tasks may ask for together; 0 is unknown, no limit
 	MemoryTotal  Bytes     `json:"memory_total,omitempty"` // likewise, in bytes

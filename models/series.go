@@ -124,4 +124,5 @@ type HostStatus struct {
 	NetRx       float64   `json:"net_rx"`       // bytes/s
 	NetTx       float64   `json:"net_tx"`       // bytes/s
 	PressureCPU float64   `json:"pressure_cpu"` // PSI "some" avg10, percent; -1 where the kernel has none
+	PressureIO  float64   `json:"pressure_io"`  // likewise
 }

@@ -97,6 +97,9 @@ func (c *CoreConfig) Validate() error {
 type Core struct {
 	cfg CoreConfig
 	rng *rand.Rand
+	// draw is rng.IntN, kept because making it anew for each choice would cost more
+	// than the choice.
+	draw func(n int) int
 
 	// Durable, by apply alone.
 	tasks   []*task // by seq - first
@@ -114,6 +117,7 @@ type Core struct {
 	agents   []*agentState // in the order in which they joined
 	agentIDs map[string]*agentState
 	cands    []route.Candidate // as agents
+	only     []bool            // scratch, as agents
 	workers  map[string]*worker
 	workerNo int
 	draining bool
@@ -210,6 +214,7 @@ func NewCore(cfg CoreConfig, pools []models.PoolSpec) (*Core, error) {
 		agentIDs: map[string]*agentState{}, workers: map[string]*worker{},
 	}
 	c.undo.batch = 1
+	c.draw = c.rng.IntN
 	for _, spec := range pools {
 		spec = spec.WithDefaults()
 		if err := spec.Validate(); err != nil {
@@ -360,7 +365,8 @@ func (c *Core) Rollback() {
 		c.attach(e.t)
 	}
 	for i := len(u.pools) - 1; i >= 0; i-- {
-		u.pools[i].p.spec, u.pools[i].p.patch = u.pools[i].before, u.pools[i].patch
+		u.pools[i].p.patch = u.pools[i].patch
+		c.setSpec(u.pools[i].p, u.pools[i].before)
 	}
 	for _, k := range u.keys {
 		delete(c.keys, k)

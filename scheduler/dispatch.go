@@ -17,8 +17,8 @@ func (c *Core) dispatch(p *pool) {
 		if p.exec() && p.busy() >= p.ceiling() || !p.exec() && (len(p.idle) == 0 || p.busy() >= p.spec.Max) {
 			return
 		}
-		t, a, w := c.next(p)
-		if t == nil || !c.assign(t, a, w) {
+		t := c.next(p)
+		if t == nil || !c.give(t) {
 			return
 		}
 	}
@@ -37,11 +37,11 @@ func (p *pool) ceiling() int {
 	return p.spec.Max
 }
 
-// next is the first waiting task that somebody is free for, and who that is. A
-// task that waits for room on a host holds back those behind it that ask for a part
-// of one too, so that the small ones do not take for ever what it waits for; those
-// that ask for nothing go past it.
-func (c *Core) next(p *pool) (t *task, a *agentState, w *worker) {
+// next is the first waiting task that somebody is free for. A task that waits for
+// room on a host holds back those behind it that ask for a part of one too, so that
+// the small ones do not take for ever what it waits for; those that ask for nothing
+// go past it.
+func (c *Core) next(p *pool) (t *task) {
 	var best, held queue.Key
 	holds := false
 	for _, k := range p.live {
@@ -57,21 +57,66 @@ func (c *Core) next(p *pool) (t *task, a *agentState, w *worker) {
 		if !ok || t != nil && !key.Before(best) || holds && k.need.Asks() && !key.Before(held) {
 			continue
 		}
-		if p.exec() {
-			if i := route.LeastLoaded(c.cands, k.need); i >= 0 {
-				t, a, w, best = head, c.agents[i], nil, key
-			}
-			continue
-		}
-		for i := len(p.idle) - 1; i >= 0; i-- { // the last one used is the warmest
-			v := p.idle[i]
-			if cand := &c.cands[v.agent.index]; v.agent.info.State == route.Ready && route.Able(&v.agent.info, k.need) && cand.Room(&k.need) {
-				t, a, w, best = head, v.agent, v, key
-				break
-			}
+		if c.anyFree(p, k) {
+			t, best = head, key
 		}
 	}
-	return t, a, w
+	return t
+}
+
+// anyFree reports whether a slot or an idle worker is there for a class.
+func (c *Core) anyFree(p *pool, k *class) bool {
+	if p.exec() {
+		return route.AnyOpen(c.cands, &route.Ask{Need: k.need})
+	}
+	for i := len(p.idle) - 1; i >= 0; i-- { // the last one used is the warmest
+		if c.fits(p.idle[i], k) {
+			return true
+		}
+	}
+	return false
+}
+
+// fits reports whether an idle worker can take a class's tasks. It holds a slot of
+// its agent already.
+func (c *Core) fits(w *worker, k *class) bool {
+	return w.agent.info.State == route.Ready && route.Able(&w.agent.info, k.need) && c.cands[w.agent.index].Room(&k.need)
+}
+
+// give assigns the next task to the agent that the pool's policy chooses for it,
+// and there to the worker that was used last.
+func (c *Core) give(t *task) bool {
+	p, k := t.pool, t.class
+	ask := route.Ask{Need: k.need}
+	if !p.exec() {
+		ask.Held, ask.Only = true, c.idleHosts(p, k)
+	}
+	choice := route.Choose(p.spec.Dispatch, c.cands, &ask, &p.wheel, c.draw)
+	if choice.Index < 0 {
+		return false
+	}
+	a := c.agents[choice.Index]
+	var w *worker
+	for i := len(p.idle) - 1; i >= 0 && w == nil && !p.exec(); i-- {
+		if v := p.idle[i]; v.agent == a && c.fits(v, k) {
+			w = v
+		}
+	}
+	if !c.assign(t, a, w) {
+		return false
+	}
+	c.cands[a.index].Recent++
+	a.placed[t.activeAt] = placement{policy: p.spec.Dispatch, choice: choice, bonus: ask.Wish.Bonus(choice.Index, &c.cands[choice.Index])}
+	return true
+}
+
+// idleHosts says by candidate who has an idle worker of the pool for the class.
+func (c *Core) idleHosts(p *pool, k *class) []bool {
+	c.only = append(c.only[:0], make([]bool, len(c.cands))...)
+	for _, w := range p.idle {
+		c.only[w.agent.index] = c.only[w.agent.index] || c.fits(w, k)
+	}
+	return c.only
 }
 
 func (c *Core) assign(t *task, a *agentState, w *worker) bool {

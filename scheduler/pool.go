@@ -15,7 +15,7 @@ import (
 
 // pool is a pool's tasks and workers.
 type pool struct {
-	spec       models.PoolSpec  // Min, Max, Policy and Paused are durable where they were changed
+	spec       models.PoolSpec  // Min, Max, Policy, Dispatch and Paused are durable where they were changed
 	patch      models.PoolPatch // the changes made to what was configured
 	configured bool
 	counts     [stateCount]int
@@ -26,6 +26,7 @@ type pool struct {
 	queued  int
 	oldest  fifo
 	bands   bands // the queue by priority
+	wheel   route.Wheel
 
 	workers    []*worker // in the order in which they were started
 	idle       []*worker // the longest idle first
@@ -59,7 +60,8 @@ type class struct {
 type agentState struct {
 	index   int
 	info    models.Agent
-	tasks   []*task // what it has
+	tasks   []*task     // what it has
+	placed  []placement // how it came to have it, as tasks
 	workers int
 	missed  int  // ticks since it was heard
 	beats   bool // it sends heartbeats
@@ -67,6 +69,13 @@ type agentState struct {
 	remote   bool // it is another host's
 	departed bool // it went on its own account
 	awaited  int  // ticks for which its attempts are kept until it joins
+}
+
+// placement is what led a task to its agent; empty where that was before a restart.
+type placement struct {
+	policy models.DispatchPolicy
+	choice route.Choice
+	bonus  route.Bonus
 }
 
 // worker is a process of a stdio pool.
@@ -124,11 +133,32 @@ func (p *pool) classOf(spec *models.TaskSpec) *class {
 	return k
 }
 
+// key is a waiting task's place in the order of the pool's dispatch policy.
+func (p *pool) key(t *task, every time.Duration) queue.Key {
+	if p.spec.Dispatch == models.DispatchFIFO {
+		return queue.Earliest(t.ready, t.seq)
+	}
+	return queue.Aged(int(t.priority), t.ready, every, t.seq)
+}
+
+// setSpec changes what a pool is set to; the queue is put in another order where
+// the dispatch policy asks for one.
+func (c *Core) setSpec(p *pool, spec models.PoolSpec) {
+	was := p.spec.Dispatch
+	p.spec = spec
+	if (was == models.DispatchFIFO) == (spec.Dispatch == models.DispatchFIFO) {
+		return
+	}
+	for _, k := range p.live {
+		k.queue.Reorder(func(t *task) queue.Key { return p.key(t, c.cfg.AgeEvery) })
+	}
+}
+
 func (p *pool) enqueue(t *task, every time.Duration) {
 	if t.class.queue.Len() == 0 {
 		p.live = append(p.live, t.class)
 	}
-	t.class.queue.Push(t, queue.Aged(int(t.priority), t.ready, every, t.seq))
+	t.class.queue.Push(t, p.key(t, every))
 	p.queued++
 	p.bands.of(t.priority).queued++
 	p.oldest.add(t)
@@ -254,7 +284,7 @@ func (c *Core) applyPool(r *Record) error {
 	if !c.replaying {
 		c.undo.pools = append(c.undo.pools, undoPool{p, p.spec, p.patch})
 	}
-	p.spec = spec
+	c.setSpec(p, spec)
 	p.patch = merge(p.patch, patch)
 	p.dirty = true
 	return nil
@@ -270,6 +300,9 @@ func merge(under, over models.PoolPatch) models.PoolPatch {
 	}
 	if over.Policy != nil {
 		under.Policy = over.Policy
+	}
+	if over.Dispatch != nil {
+		under.Dispatch = over.Dispatch
 	}
 	if over.Paused != nil {
 		under.Paused = over.Paused

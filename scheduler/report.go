@@ -37,6 +37,10 @@ func (c *Core) heard(a *agentState, info *models.Agent) {
 		if info.Host == "" {
 			a.info.Host = was.Host
 		}
+		if info.Weight == 0 {
+			a.info.Weight = was.Weight
+		}
+		c.cands[a.index].Recent = 0 // what it tells counts what it was given
 		if info.State == route.Draining {
 			a.info.State = route.Draining
 		}

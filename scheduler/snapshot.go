@@ -38,7 +38,7 @@ func (c *Core) snapshot(nextFrame uint64, base int64) [][]byte {
 	meta = binary.AppendUvarint(meta, uint64(c.lease))
 	add(&Record{Kind: recMeta, Body: meta})
 	for _, p := range c.poolList {
-		if p.patch == (models.PoolPatch{}) {
+		if p.patch.Empty() {
 			continue
 		}
 		if body, err := json.Marshal(p.patch); err == nil { // plain values: it cannot fail

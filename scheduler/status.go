@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"loadstar/models"
-	"loadstar/scheduler/route"
 )
 
 // DecisionInput is what the core knows for a decision on a pool's size; the host
@@ -222,6 +221,7 @@ func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
 		if t.last.started != 0 {
 			fact("runs since %s", at(t.last.started).Format(time.RFC3339))
 		}
+		c.explainPlaced(t, fact)
 	default:
 		e.Text = fmt.Sprintf("It ended %s at %s.", m.State, at(t.finished).Format(time.RFC3339))
 		if t.text != "" {
@@ -242,7 +242,11 @@ func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
 func (c *Core) explainQueued(t *task, now time.Time, fact func(string, ...any)) {
 	p := t.pool
 	waited := time.Duration(max(0, now.UnixNano()-t.ready))
-	fact("priority %d, raised by %.1f for the %s that it has waited", t.priority, float64(waited)/float64(c.cfg.AgeEvery), waited.Round(time.Millisecond))
+	if p.spec.Dispatch == models.DispatchFIFO {
+		fact("waits for %s, and goes in the order of arrival: the pool's dispatch policy is fifo", waited.Round(time.Millisecond))
+	} else {
+		fact("priority %d, raised by %.1f for the %s that it has waited", t.priority, float64(waited)/float64(c.cfg.AgeEvery), waited.Round(time.Millisecond))
+	}
 	if rank := t.class.queue.Rank(t); len(p.live) == 1 {
 		fact("%d tasks of its pool go before it", rank)
 	} else {
@@ -262,15 +266,7 @@ func (c *Core) explainQueued(t *task, now time.Time, fact func(string, ...any)) 
 	if c.draining {
 		fact("the daemon is stopping and starts nothing more")
 	}
-	if n := len(c.agents); n > 0 {
-		var names []string
-		for _, a := range c.agents {
-			if a.info.State != route.Lost {
-				names = append(names, a.info.ID)
-			}
-		}
-		fact("agents here: %s", strings.Join(names, ", "))
-	}
+	c.explainCandidates(t, fact)
 }
 
 func where(a *attempt) string {

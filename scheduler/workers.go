@@ -38,7 +38,7 @@ func (c *Core) workerName(id string) string {
 func (c *Core) occupy(t *task) {
 	a := c.agent(t.last.agent)
 	t.activeAt = int32(len(a.tasks)) //nolint:gosec // an agent has no two billion tasks
-	a.tasks = append(a.tasks, t)
+	a.tasks, a.placed = append(a.tasks, t), append(a.placed, placement{})
 	c.cands[a.index].MilliCPU += t.class.need.MilliCPU
 	c.cands[a.index].Memory += t.class.need.Memory
 	if w := c.workers[t.last.worker]; w != nil {
@@ -52,10 +52,10 @@ func (c *Core) occupy(t *task) {
 func (c *Core) vacate(t *task) {
 	a := c.agent(t.last.agent)
 	i, last := int(t.activeAt), len(a.tasks)-1
-	a.tasks[i] = a.tasks[last]
+	a.tasks[i], a.placed[i] = a.tasks[last], a.placed[last]
 	a.tasks[i].activeAt = int32(i) //nolint:gosec // as above
 	a.tasks[last] = nil
-	a.tasks = a.tasks[:last]
+	a.tasks, a.placed = a.tasks[:last], a.placed[:last]
 	t.activeAt = queue.Absent
 	if n := &t.class.need; n.Asks() {
 		c.cands[a.index].MilliCPU -= n.MilliCPU

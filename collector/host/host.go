@@ -76,7 +76,7 @@ const limitsEvery = 10 * time.Second
 // Read takes one reading. What cannot be read is left out and joined into the
 // error; the reading stands all the same where the memory and CPU were read.
 func (p *Probe) Read(ctx context.Context, now time.Time) (Reading, error) {
-	s := models.HostStatus{At: now, Hostname: p.hostname, PressureCPU: -1, Cores: []float64{}}
+	s := models.HostStatus{At: now, Hostname: p.hostname, PressureCPU: -1, PressureIO: -1, Cores: []float64{}}
 	c, err := p.readCounters(ctx, now)
 	errs := []error{err}
 	if m, err := mem.VirtualMemoryWithContext(ctx); err != nil {
@@ -102,6 +102,9 @@ func (p *Probe) Read(ctx context.Context, now time.Time) (Reading, error) {
 	}
 	if pressure, ok := p.cgroup.Pressure("cpu"); ok {
 		s.PressureCPU = pressure
+	}
+	if pressure, ok := p.cgroup.Pressure("io"); ok {
+		s.PressureIO = pressure
 	}
 	r := Between(p.last, &c)
 	p.last = &c

@@ -43,6 +43,8 @@ type Config struct {
 	Load func() (cpu, mem, io float64)
 	// Weights of the load score. Default 0.5, 0.3, 0.2.
 	Weights Weights
+	// Weight is the agent's base weight under the dispatch policy weighted. Default 100.
+	Weight int
 	// Heartbeat is the time between two heartbeat reports. Default 2 s.
 	Heartbeat time.Duration
 	// KillGrace is the time between SIGTERM and SIGKILL after a task's timeout, and
@@ -67,6 +69,7 @@ func (c Config) WithDefaults() Config {
 		c.Host, _ = os.Hostname() //nolint:errcheck // a host may have no name
 	}
 	c.Weights = cmp.Or(c.Weights, Weights{CPU: 0.5, Memory: 0.3, IO: 0.2})
+	c.Weight = cmp.Or(c.Weight, models.DefaultWeight)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 2*time.Second)
 	c.KillGrace = cmp.Or(c.KillGrace, 5*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
@@ -86,6 +89,8 @@ func (c *Config) Validate() error {
 		return models.Invalid("agent.logs", "there is no log store")
 	case !(w.CPU >= 0 && w.Memory >= 0 && w.IO >= 0 && w.CPU+w.Memory+w.IO > 0): // NaN too
 		return models.Invalid("agent.weights", "they must not be negative, nor all zero")
+	case c.Weight < 1 || c.Weight > models.MaxWeight:
+		return models.Invalid("agent.weight", "%d is not between 1 and %d", c.Weight, models.MaxWeight)
 	case !(c.CPUs >= 0 && c.CPUs < 1e6) || c.MemoryTotal < 0: // NaN too
 		return models.Invalid("agent.cpus, agent.memory_total", "neither may be negative")
 	case c.Heartbeat < 0 || c.KillGrace < 0:
@@ -187,7 +192,7 @@ func (a *Local) report(r scheduler.Report) {
 func (a *Local) measure(now time.Time, busy int) *models.Agent {
 	m := &models.Agent{
 		ID: a.cfg.ID, Host: a.cfg.Host, Capabilities: append([]string{}, a.cfg.Capabilities...),
-		Slots: a.cfg.Slots, CPUs: a.cfg.CPUs, MemoryTotal: a.cfg.MemoryTotal, Busy: busy, LastHeard: now, State: "ready",
+		Slots: a.cfg.Slots, Weight: a.cfg.Weight, CPUs: a.cfg.CPUs, MemoryTotal: a.cfg.MemoryTotal, Busy: busy, LastHeard: now, State: "ready",
 	}
 	if a.cfg.Load != nil {
 		cpu, mem, io := a.cfg.Load()

@@ -40,8 +40,8 @@ func (a *API) addPools() {
 		if err := in.decode(maxSmallBody, &patch); err != nil {
 			return nil, err
 		}
-		if patch == (models.PoolPatch{}) {
-			return nil, models.Invalid("", "nothing to change: the body has none of min, max, policy and paused")
+		if patch.Empty() {
+			return nil, models.Invalid("", "nothing to change: the body has none of min, max, policy, dispatch and paused")
 		}
 		return reply(a.cfg.Tasks.SetPool(ctx, in.Name, patch))
 	})

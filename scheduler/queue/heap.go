@@ -104,6 +104,16 @@ func (h *Heap[T]) Remove(v T) bool {
 	return true
 }
 
+// Reorder gives every entry the key that it should have from now on. O(n).
+func (h *Heap[T]) Reorder(key func(T) Key) {
+	for i := range h.nodes {
+		h.nodes[i].key = key(h.nodes[i].value)
+	}
+	for i := (len(h.nodes) - 2) / arity; i >= 0 && len(h.nodes) > 1; i-- {
+		h.down(i)
+	}
+}
+
 // Rank is how many entries are taken before this one, counted by looking at all
 // of them; -1 where it is not in the heap. O(n).
 func (h *Heap[T]) Rank(v T) int {

@@ -169,3 +169,26 @@ func BenchmarkReprioritise1M(b *testing.B) {
 		h.Push(e, queue.Aged(rng.IntN(101), int64(e.id), time.Second, e.id))
 	}
 }
+
+// TestReorderedHeapTakesEntriesByTheirNewKeys gives every entry another key at once.
+func TestReorderedHeapTakesEntriesByTheirNewKeys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := queue.New(position)
+		keys := rapid.SliceOf(rapid.Int64Range(0, 20)).Draw(t, "keys")
+		for i := range keys {
+			h.Push(&entry{id: uint64(i), pos: queue.Absent}, queue.Aged(50, int64(i), 1, uint64(i)))
+		}
+		h.Reorder(func(e *entry) queue.Key {
+			e.key = queue.Earliest(keys[e.id], e.id)
+			return e.key
+		})
+		var last queue.Key
+		for i := range keys {
+			e, ok := h.Pop()
+			if !ok || e.pos != queue.Absent || i > 0 && !last.Before(e.key) {
+				t.Fatalf("entry %v came at %d, after %v", e, i, last)
+			}
+			last = e.key
+		}
+	})
+}

@@ -1,7 +1,8 @@
 // Package route chooses the agent that work goes to. Its functions are pure:
 // values in, an index out. Capabilities are a hard condition, a free slot and room
-// for what the work asks of the host are too, and among those left the least
-// loaded agent is taken.
+// for what the work asks of the host are too; among those left a policy chooses
+// (Choose), by the load or by weights, and what the work wishes for (Wish) counts
+// against the load.
 //
 // It imports models only.
 package route
@@ -20,6 +21,8 @@ type Candidate struct {
 	Agent models.Agent
 	// Used is how many of its slots are taken, as the scheduler counts them.
 	Used int
+	// Recent is how many tasks it was given since it told its load.
+	Recent int
 	// MilliCPU and Memory are what the tasks that it has ask for together.
 	MilliCPU int64
 	Memory   models.Bytes
@@ -105,17 +108,7 @@ func capable(a *models.Agent, n Need) bool {
 // its load score plus the share of its slots that are taken; of equal ones the
 // first. It is -1 where there is none. Agents that are not ready are passed over.
 func LeastLoaded(candidates []Candidate, n Need) int {
-	best, least := -1, 0.0
-	for i := range candidates {
-		c := &candidates[i]
-		if c.Agent.State != Ready || !c.Free() || !c.Room(&n) || !Able(&c.Agent, n) {
-			continue
-		}
-		if l := c.load(); best < 0 || l < least {
-			best, least = i, l
-		}
-	}
-	return best
+	return lowest(models.DispatchPriority, candidates, &Ask{Need: n}).Index
 }
 
 // States of an agent, as models.Agent names them.
@@ -128,17 +121,22 @@ const (
 // nominalSlots stands for the slots of an agent that sets no limit.
 const nominalSlots = 64
 
-func (c *Candidate) load() float64 {
-	slots := c.Agent.Slots
-	if slots <= 0 {
-		slots = nominalSlots
+func (c *Candidate) slots() int {
+	if c.Agent.Slots <= 0 {
+		return nominalSlots
 	}
-	score := c.Agent.LoadScore
-	if !(score >= 0) { // not a number, or negative: unknown
-		score = 0
-	}
-	return min(score, 1) + float64(c.Used)/float64(slots)
+	return c.Agent.Slots
 }
+
+// score is the load score that the agent told, 0 where it is not known.
+func (c *Candidate) score() float64 {
+	if !(c.Agent.LoadScore >= 0) { // not a number, or negative
+		return 0
+	}
+	return min(c.Agent.LoadScore, 1)
+}
+
+func (c *Candidate) load() float64 { return c.score() + float64(c.Used)/float64(c.slots()) }
 
 // WhyNone says in words why no agent meets the need; empty where one does.
 func WhyNone(agents []models.Agent, n Need) string {

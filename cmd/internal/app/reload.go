@@ -14,7 +14,7 @@ import (
 )
 
 // reloadOn reads the configuration again at every SIGHUP until ctx ends. What can
-// be changed on a running pool (min, max, policy) is changed; what cannot is told,
+// be changed on a running pool (min, max, policy, dispatch) is changed; what cannot is told,
 // and a configuration that is wrong changes nothing.
 func (d *Daemon) reloadOn(ctx context.Context, load func() (config.Config, error)) {
 	hangups := make(chan os.Signal, 1)
@@ -64,16 +64,16 @@ func (d *Daemon) reload(ctx context.Context, cfg config.Config) {
 }
 
 func (d *Daemon) reloadPool(ctx context.Context, old, p models.PoolSpec) {
-	if old.Min != p.Min || old.Max != p.Max || old.Policy != p.Policy {
-		patch := models.PoolPatch{Min: &p.Min, Max: &p.Max, Policy: &p.Policy}
+	if old.Min != p.Min || old.Max != p.Max || old.Policy != p.Policy || old.Dispatch != p.Dispatch {
+		patch := models.PoolPatch{Min: &p.Min, Max: &p.Max, Policy: &p.Policy, Dispatch: &p.Dispatch}
 		if _, err := d.scheduler.SetPool(ctx, p.Name, patch); err != nil {
 			d.log.Error("the pool was not changed", "pool", p.Name, "err", err)
 			return
 		}
-		d.log.Info("the pool is changed", slog.String("pool", p.Name), slog.Int("min", p.Min), slog.Int("max", p.Max), slog.String("policy", string(p.Policy)))
+		d.log.Info("the pool is changed", slog.String("pool", p.Name), slog.Int("min", p.Min), slog.Int("max", p.Max), slog.String("policy", string(p.Policy)), slog.String("dispatch", string(p.Dispatch)))
 	}
-	old.Min, old.Max, old.Policy = p.Min, p.Max, p.Policy
+	old.Min, old.Max, old.Policy, old.Dispatch = p.Min, p.Max, p.Policy, p.Dispatch
 	if !reflect.DeepEqual(old, p) {
-		d.log.Warn("what was changed beside min, max and policy needs a restart", "pool", p.Name)
+		d.log.Warn("what was changed beside min, max, policy and dispatch needs a restart", "pool", p.Name)
 	}
 }

@@ -56,6 +56,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 	if d.agent, err = agent.New(agent.Config{
 		CPUs: cpus, MemoryTotal: memory,
 		ID: d.cfg.AgentID, Capabilities: d.cfg.Capabilities, Slots: slots, Logs: d.logs,
+		Weight: d.cfg.AgentWeight, Weights: agent.Weights(d.cfg.LoadWeights),
 		Load: d.load, Logger: d.log, KillGrace: d.cfg.KillGrace.Std(),
 	}); err != nil {
 		return err
@@ -99,7 +100,7 @@ func (d *Daemon) load() (cpu, memory, io float64) {
 	if h.MemoryTotal > 0 {
 		memory = float64(h.MemoryUsed) / float64(h.MemoryTotal)
 	}
-	return h.CPU / 100, memory, 0
+	return h.CPU / 100, memory, max(0, h.PressureIO) / 100 // the share of the time in which something waited for it
 }
 
 // metrics is what the API serves of the host: the collector's view and the history.

@@ -401,10 +401,11 @@ func TestActingCommandsSendTheirSelection(t *testing.T) {
 
 func TestPoolSetChangesOnlyWhatIsGiven(t *testing.T) {
 	f := filled()
-	zero, three, static, paused := 0, 3, models.PolicyStatic, true
+	zero, three, static, paused, weighted := 0, 3, models.PolicyStatic, true, models.DispatchWeighted
 	for args, want := range map[string]models.PoolPatch{
 		"pool set gpu --min 0":                 {Min: &zero},
 		"pool set gpu --max 3 --policy STATIC": {Max: &three, Policy: &static},
+		"pool set gpu --dispatch Weighted":     {Dispatch: &weighted},
 		"pool pause gpu":                       {Paused: &paused},
 	} {
 		if r := run(t, f, "", strings.Fields(args)...); r.code != 0 {

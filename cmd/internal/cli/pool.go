@@ -53,7 +53,7 @@ func poolsView(pools []models.PoolStatus) view {
 		json: pools,
 		head: []string{
 			"name", "kind", "policy", "min", "max", "ready", "busy", "starting", "wanted", "queued", "waiting",
-			"oldest_wait_s", "cold_start_s", "prestarted", "service_s", "arrivals_per_s", "paused", "trouble",
+			"oldest_wait_s", "cold_start_s", "prestarted", "service_s", "arrivals_per_s", "paused", "trouble", "dispatch",
 		},
 	}
 	for i := range pools {
@@ -62,6 +62,7 @@ func poolsView(pools []models.PoolStatus) view {
 			s.Name, string(s.Kind), string(s.Policy), strconv.Itoa(s.Min), strconv.Itoa(s.Max), strconv.Itoa(s.Ready), strconv.Itoa(s.Busy),
 			strconv.Itoa(s.Starting), strconv.Itoa(s.Wanted), strconv.Itoa(s.Queued), strconv.Itoa(s.Waiting), exact(s.OldestWaitS),
 			exact(s.ColdStartS), strconv.Itoa(s.Prestarted), exact(s.ServiceS), exact(s.ArrivalsPerS), strconv.FormatBool(s.Paused), s.Trouble,
+			string(s.Dispatch),
 		})
 	}
 	v.table = func(p *page) {
@@ -73,6 +74,7 @@ func poolsView(pools []models.PoolStatus) view {
 			{name: "POOL"},
 			{name: "KIND", spare: 6},
 			{name: "POLICY", spare: 3},
+			{name: "DISPATCH", spare: 9},
 			{name: "SIZE", right: true, spare: 4},
 			{name: "WANT", right: true},
 			{name: "READY", right: true},
@@ -99,7 +101,7 @@ func poolRow(s *models.PoolStatus) []string {
 		cold = seconds(s.ColdStartS)
 	}
 	return []string{
-		s.Name, string(s.Kind), string(s.Policy), fmt.Sprintf("%d-%d", s.Min, s.Max), strconv.Itoa(s.Wanted), strconv.Itoa(s.Ready),
+		s.Name, string(s.Kind), string(s.Policy), string(s.Dispatch), fmt.Sprintf("%d-%d", s.Min, s.Max), strconv.Itoa(s.Wanted), strconv.Itoa(s.Ready),
 		strconv.Itoa(s.Busy), strconv.Itoa(s.Starting), strconv.Itoa(s.Queued), strconv.Itoa(s.Waiting), figure(s.ArrivalsPerS),
 		seconds(s.ServiceS), cold, note,
 	}
@@ -108,11 +110,11 @@ func poolRow(s *models.PoolStatus) []string {
 func (a *program) poolSetCmd() *cobra.Command {
 	var o output
 	var low, high int
-	var policy string
+	var policy, dispatch string
 	cmd := &cobra.Command{
 		Use:     "set NAME",
 		Short:   "Change a running pool; it outlives restarts",
-		Example: "  loadstar pool set gpu --min 1 --max 4 --policy predictive",
+		Example: "  loadstar pool set gpu --min 1 --max 4 --policy predictive\n  loadstar pool set gpu --dispatch two-choices",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var patch models.PoolPatch
@@ -129,14 +131,21 @@ func (a *program) poolSetCmd() *cobra.Command {
 				patch.Max = &high
 			}
 			if cmd.Flags().Changed("policy") {
-				p, err := parsePolicy(policy)
+				p, err := oneOf("policy", policy, models.PoolPolicies())
 				if err != nil {
 					return err
 				}
 				patch.Policy = &p
 			}
-			if patch == (models.PoolPatch{}) {
-				return usage("nothing to set: give --min, --max or --policy")
+			if cmd.Flags().Changed("dispatch") {
+				p, err := oneOf("dispatch", dispatch, models.DispatchPolicies())
+				if err != nil {
+					return err
+				}
+				patch.Dispatch = &p
+			}
+			if patch.Empty() {
+				return usage("nothing to set: give --min, --max, --policy or --dispatch")
 			}
 			return a.setPool(cmd, o, names[0], patch)
 		},
@@ -144,26 +153,35 @@ func (a *program) poolSetCmd() *cobra.Command {
 	o.flags(cmd, false)
 	cmd.Flags().IntVar(&low, "min", 0, "`N` workers kept, whatever the load")
 	cmd.Flags().IntVar(&high, "max", 0, "`N` workers at most")
-	cmd.Flags().StringVar(&policy, "policy", "", "`POLICY`: predictive, reactive, static or recommend")
-	_ = cmd.RegisterFlagCompletionFunc("policy", cobra.FixedCompletions(policyNames(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&policy, "policy", "", "how its size is chosen, `POLICY`: "+either(models.PoolPolicies()))
+	cmd.Flags().StringVar(&dispatch, "dispatch", "", "how its tasks are given out, `POLICY`: "+either(models.DispatchPolicies()))
+	_ = cmd.RegisterFlagCompletionFunc("policy", cobra.FixedCompletions(names(models.PoolPolicies()), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("dispatch", cobra.FixedCompletions(names(models.DispatchPolicies()), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func policyNames() []string {
-	var names []string
-	for _, p := range models.PoolPolicies() {
-		names = append(names, string(p))
+func names[T ~string](all []T) []string {
+	out := make([]string, len(all))
+	for i, v := range all {
+		out[i] = string(v)
 	}
-	return names
+	return out
 }
 
-func parsePolicy(text string) (models.PoolPolicy, error) {
-	for _, p := range models.PoolPolicies() {
-		if strings.EqualFold(text, string(p)) {
-			return p, nil
+// either lists names as "a, b or c".
+func either[T ~string](all []T) string {
+	n := names(all)
+	return strings.Join(n[:len(n)-1], ", ") + " or " + n[len(n)-1]
+}
+
+// oneOf is the one of all that a flag names, in any case.
+func oneOf[T ~string](flag, text string, all []T) (T, error) {
+	for _, v := range all {
+		if strings.EqualFold(text, string(v)) {
+			return v, nil
 		}
 	}
-	return "", usage("--policy: %q is not one of %s", text, strings.Join(policyNames(), ", "))
+	return "", usage("--%s: %q is not one of %s", flag, text, strings.Join(names(all), ", "))
 }
 
 func (a *program) poolPauseCmd(pause bool) *cobra.Command {

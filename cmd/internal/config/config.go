@@ -42,6 +42,12 @@ type Config struct {
 	AgentID string `json:"agent_id"`
 	// Capabilities are what this host's agent can do beyond running programs. Default: none.
 	Capabilities []string `json:"capabilities"`
+	// AgentWeight is the base weight of this host's own agent under the dispatch
+	// policy weighted, 1 to 10000. Default: 100.
+	AgentWeight int `json:"agent_weight"`
+	// LoadWeights say how much CPU, memory and waiting for io count in the load score
+	// of this host's agent; their sum need not be 1. Default: 0.5, 0.3, 0.2.
+	LoadWeights LoadWeights `json:"load_weights"`
 	// SampleInterval is the collector's step. Default: 1s.
 	SampleInterval models.Duration `json:"sample_interval"`
 	// DecisionInterval is the time between two decisions of a pool's size. Default: 2s.
@@ -64,6 +70,17 @@ type Config struct {
 	Pools map[string]models.PoolSpec `json:"pools"`
 }
 
+// LoadWeights weigh the parts of a load score.
+type LoadWeights struct {
+	CPU    float64 `json:"cpu"`
+	Memory float64 `json:"memory"`
+	IO     float64 `json:"io"`
+}
+
+func (w LoadWeights) valid() bool {
+	return w.CPU >= 0 && w.Memory >= 0 && w.IO >= 0 && w.CPU+w.Memory+w.IO > 0 && w.CPU+w.Memory+w.IO < 1e9 // NaN is refused, too
+}
+
 // Default is the configuration of a host on which nothing was configured.
 func Default() Config {
 	return Config{
@@ -74,6 +91,8 @@ func Default() Config {
 		KillGrace:         models.Duration(5 * time.Second),
 		AgentID:           agentID(),
 		Capabilities:      []string{},
+		AgentWeight:       models.DefaultWeight,
+		LoadWeights:       LoadWeights{CPU: 0.5, Memory: 0.3, IO: 0.2},
 		SampleInterval:    models.Duration(time.Second),
 		DecisionInterval:  models.Duration(2 * time.Second),
 		ScaleInWindow:     models.Duration(5 * time.Minute),
@@ -121,6 +140,10 @@ func (c Config) Validate() error {
 		return models.Invalid("decision_interval", "%s is not between 100ms and 1h", c.DecisionInterval)
 	case c.ScaleInWindow < 0:
 		return models.Invalid("scale_in_window", "%s is negative", c.ScaleInWindow)
+	case c.AgentWeight < 1 || c.AgentWeight > models.MaxWeight:
+		return models.Invalid("agent_weight", "%d is not between 1 and %d", c.AgentWeight, models.MaxWeight)
+	case !c.LoadWeights.valid():
+		return models.Invalid("load_weights", "cpu %v, memory %v, io %v: none may be negative, nor all of them 0", c.LoadWeights.CPU, c.LoadWeights.Memory, c.LoadWeights.IO)
 	case !(c.TrainShare >= 0 && c.TrainShare <= 1):
 		return models.Invalid("train_share", "%v is not between 0 and 1", c.TrainShare)
 	case c.TaskLogMaxBytes < 4096:

@@ -117,6 +117,9 @@ func fieldKinds() map[string]reflect.Type {
 	return fields
 }
 
+// nested reports whether a field has keys of its own, which the file alone can set.
+func nested(t reflect.Type) bool { return t.Kind() == reflect.Map || t.Kind() == reflect.Struct }
+
 func loadEnv(k *koanf.Koanf, fields map[string]reflect.Type) error {
 	var bad error
 	provider := env.Provider(delimiter, env.Opt{
@@ -124,7 +127,7 @@ func loadEnv(k *koanf.Koanf, fields map[string]reflect.Type) error {
 		TransformFunc: func(name, value string) (string, any) {
 			key := strings.ToLower(strings.TrimPrefix(name, envPrefix))
 			t, known := fields[key]
-			if !known || t.Kind() == reflect.Map {
+			if !known || nested(t) {
 				return "", nil // another program's, or one of the tests'
 			}
 			v, err := scalar(t, value)
@@ -146,7 +149,7 @@ func loadFlags(k *koanf.Koanf, flags *pflag.FlagSet, fields map[string]reflect.T
 	flags.Visit(func(f *pflag.Flag) {
 		key := strings.ReplaceAll(f.Name, "-", "_")
 		t, known := fields[key]
-		if !known || t.Kind() == reflect.Map {
+		if !known || nested(t) {
 			return
 		}
 		text := f.Value.String()
