@@ -358,7 +358,7 @@ func TestHeartbeatsCarryTheLoad(t *testing.T) {
 			beat = r.Heartbeat
 		}
 	}
-	want := models.Agent{ID: "alpha", Host: beat.Host, Capabilities: []string{"gpu"}, Slots: 4, CPU: 0.8, Memory: 1, LoadScore: 0.5*0.8 + 0.3, LastHeard: beat.LastHeard, State: "ready"}
+	want := models.Agent{ID: "alpha", Host: beat.Host, Capabilities: []string{"gpu"}, Slots: 4, Weight: 100, CPU: 0.8, Memory: 1, LoadScore: 0.5*0.8 + 0.3, LastHeard: beat.LastHeard, State: "ready"}
 	if diff := cmp.Diff(want, *beat); diff != "" {
 		t.Error(diff)
 	}
