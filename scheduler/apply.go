@@ -326,6 +326,9 @@ func (c *Core) applyAssigned(t *task, r *Record) {
 		}
 		t.past = append(t.past, t.last)
 	}
+	if c.replaying {
+		c.countWorker(r.Worker)
+	}
 	t.last = attempt{number: t.attempt, agent: c.agentName(r.Agent), worker: c.workerName(r.Worker), assigned: r.At}
 	t.state, t.reason, t.lease = stateAssigned, reasonNone, r.Lease
 	c.lease = max(c.lease, r.Lease)

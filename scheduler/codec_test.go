@@ -117,7 +117,7 @@ func FuzzReplay(f *testing.F) {
 		if replay.frame(data) == nil {
 			_, _, _ = replay.end()
 		}
-		if err := (&sim{core: core}).checkIndexes(); err != nil {
+		if err := checkIndexes(core, true); err != nil {
 			t.Fatal(err)
 		}
 		chunks := core.snapshot(1, 0)

@@ -317,6 +317,7 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 	case in.Abandon:
 		c.abandon()
 	}
+	c.fire() // what came back just now may be past its deadline
 	for _, p := range c.poolList {
 		if p.dirty {
 			p.dirty = false

@@ -28,7 +28,7 @@ type Rejoin struct {
 // back; one that is no longer its own, it is told to kill.
 func (c *Core) rejoin(r *Rejoin) {
 	a := c.agent(r.Agent.ID)
-	a.remote, a.beats, a.awaited, a.departed = true, true, 0, false
+	a.joined, a.remote, a.beats, a.awaited, a.departed = true, true, true, 0, false
 	c.heard(a, &r.Agent)
 	c.agentEvent(a, "has joined from %s", cmp.Or(a.info.Host, "a host without a name"))
 	holds := make(map[Held]bool, len(r.Holds))

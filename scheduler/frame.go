@@ -57,10 +57,11 @@ func splitFrame(frame []byte) (h frameHeader, records []byte, err error) {
 
 // batch gathers the records of one commit and cuts them into frames.
 type batch struct {
-	base   int64
-	bytes  []byte
-	ends   []int // where a frame may be cut
-	frames [][]byte
+	base    int64
+	bytes   []byte
+	ends    []int // where a frame may be cut
+	frames  [][]byte
+	largest int // bytes of records in a frame; 0 is largestPayload
 }
 
 func (b *batch) reset(base int64) {
@@ -78,9 +79,13 @@ func (b *batch) add(r *Record) {
 // cut returns the frames, numbered from number. They are valid until the next call.
 func (b *batch) cut(number uint64) [][]byte {
 	b.frames = b.frames[:0]
+	largest := b.largest
+	if largest == 0 {
+		largest = largestPayload
+	}
 	for from, i := 0, 0; from < len(b.bytes); {
 		to := b.ends[i] // a record is always smaller than a frame
-		for i++; i < len(b.ends) && b.ends[i]-from <= largestPayload; i++ {
+		for i++; i < len(b.ends) && b.ends[i]-from <= largest; i++ {
 			to = b.ends[i]
 		}
 		frame := make([]byte, 0, frameOverhead+to-from)

@@ -65,6 +65,7 @@ type agentState struct {
 	workers int
 	missed  int  // ticks since it was heard
 	beats   bool // it sends heartbeats
+	joined  bool // since the start: before, nobody knows what it can take
 
 	remote   bool // it is another host's
 	departed bool // it went on its own account

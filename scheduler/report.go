@@ -12,6 +12,7 @@ import (
 // join enters an agent, or brings back one that was lost.
 func (c *Core) join(info *models.Agent) {
 	a := c.agent(info.ID)
+	a.joined = true
 	c.heard(a, info)
 	for _, p := range c.poolList {
 		p.dirty = true
@@ -46,6 +47,9 @@ func (c *Core) heard(a *agentState, info *models.Agent) {
 		}
 	} else if back {
 		a.info.State = route.Ready
+	}
+	if !a.joined { // a late word of one that the last daemon had: what it can take is not known
+		a.info.State, back = route.Lost, false
 	}
 	a.info.LastHeard = at(c.now)
 	if info != nil || back {
@@ -236,7 +240,7 @@ func (c *Core) finished(a *agentState, f *Finished) {
 	if o == outcomeSuccess {
 		text = ""
 	}
-	c.attemptEnded(t, c.within(max(t.last.assigned, t.last.started), f.At), o, f.ExitCode, text, o == outcomeLost && !t.pool.exec())
+	c.attemptEnded(t, c.within(t.last.assigned, f.At), o, f.ExitCode, text, o == outcomeLost && !t.pool.exec())
 }
 
 // returned takes back an attempt that never began.
@@ -259,6 +263,7 @@ func (c *Core) attemptEnded(t *task, when int64, o outcome, exit *int, text stri
 	if o == outcomeCancelled && c.cutting && !t.toCancel {
 		o, text = outcomeLost, "the daemon was stopped while it ran"
 	}
+	when = max(when, t.last.assigned, t.last.started) // the clock may have been set back
 	r := Record{Kind: recEnded, Seq: t.seq, At: when, Outcome: o, Text: text, Death: death}
 	if exit != nil {
 		r.Exit, r.HasExit = int32(*exit), true //nolint:gosec // an exit code

@@ -241,6 +241,7 @@ func (c *Core) applyImage(r *Record) error {
 	}
 	if flags&imageLast != 0 {
 		t.last = c.interned(d.attempt(r.At))
+		c.countWorker(t.last.worker)
 	}
 	switch {
 	case d.err != nil:

@@ -3,6 +3,8 @@ package scheduler
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"loadstar/models"
@@ -32,6 +34,14 @@ func (c *Core) workerName(id string) string {
 		return w.id
 	}
 	return id
+}
+
+// countWorker takes note of the name of a worker of a daemon that is gone: it is
+// not given again, as another host's agent may still have an attempt on it.
+func (c *Core) countWorker(id string) {
+	if n, err := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:]); err == nil {
+		c.workerNo = max(c.workerNo, n)
+	}
 }
 
 // occupy enters a task with the agent and the worker that have it.
@@ -213,7 +223,7 @@ func (c *Core) stopWorker(w *worker, why string) {
 
 func (c *Core) workerReady(a *agentState, r *WorkerReady) {
 	w := c.workers[r.Worker]
-	if w == nil { // started by a daemon that is gone
+	if w == nil || w.agent != a { // started by a daemon that is gone
 		c.command(a, Command{StopWorker: &StopWorker{Worker: r.Worker}}, true)
 		return
 	}
@@ -244,7 +254,7 @@ func (c *Core) workerGone(a *agentState, r *WorkerGone) {
 		}
 	}
 	w := c.workers[r.Worker]
-	if w == nil {
+	if w == nil || w.agent != a { // one of a daemon that is gone may have had its name
 		return
 	}
 	asked := w.stopping && r.Err == ""
