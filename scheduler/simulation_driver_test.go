@@ -125,7 +125,8 @@ func (d *driverSim) store(f []byte) error {
 	d.frames = append(d.frames, slices.Clone(f))
 	h, rest, err := splitFrame(f)
 	var r Record
-	for n := 0; err == nil && len(rest) > 0; rest = rest[n:] {
+	var n int
+	for ; err == nil && len(rest) > 0; rest = rest[n:] {
 		if n, err = decodeRecord(rest, h.base, &r); err == nil {
 			err = d.disk.Restore(&r)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"loadstar/cmd/internal/cli"
 	"loadstar/models"
+	"loadstar/scheduler/worker"
 )
 
 // asLoadstar makes the test binary behave as loadstar itself, so that the tests
@@ -24,6 +25,12 @@ import (
 const asLoadstar = "LOADSTAR_E2E_AS_LOADSTAR"
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(asWorker); file != "" {
+		if err := worker.ServeStdio(context.Background(), os.Stdin, os.Stdout, noter{file}); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if os.Getenv(asLoadstar) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
