@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -51,6 +52,7 @@ type PoolSpec struct {
 	Max             int               `json:"max"`                     // workers at most
 	Policy          PoolPolicy        `json:"policy"`                  // how its size is chosen
 	Dispatch        DispatchPolicy    `json:"dispatch"`                // how its tasks are given out
+	Caps            map[string]int    `json:"caps,omitempty"`          // label=value or label: how many of such tasks agents may have at once
 	SLO             Duration          `json:"slo"`                     // the wait from queued to started that is aimed at
 	Violations      float64           `json:"violations"`              // share of tasks that may wait longer, 0 to 1
 	ColdStart       Duration          `json:"cold_start"`              // prior, until it was measured
@@ -99,6 +101,9 @@ func (p *PoolSpec) Validate() error {
 		return Invalid(field("violations"), "%v is not between 0 and 1", p.Violations)
 	case p.ColdStart < 0 || p.IdleTimeout < 0 || p.MemoryPerWorker < 0:
 		return Invalid(field("cold_start, idle_timeout, memory_per_worker"), "none may be negative")
+	}
+	if err := CheckCaps(field("caps"), p.Caps); err != nil {
+		return err
 	}
 	if p.URL != "" {
 		return checkURL(field("url"), p.URL)
@@ -166,12 +171,13 @@ type PoolPatch struct {
 	Max      *int            `json:"max,omitempty"`
 	Policy   *PoolPolicy     `json:"policy,omitempty"`
 	Dispatch *DispatchPolicy `json:"dispatch,omitempty"`
+	Caps     map[string]int  `json:"caps,omitempty"` // those named are set; 0 takes one away
 	Paused   *bool           `json:"paused,omitempty"`
 }
 
 // Empty reports whether the patch changes nothing.
 func (c PoolPatch) Empty() bool {
-	return c.Min == nil && c.Max == nil && c.Policy == nil && c.Dispatch == nil && c.Paused == nil
+	return c.Min == nil && c.Max == nil && c.Policy == nil && c.Dispatch == nil && len(c.Caps) == 0 && c.Paused == nil
 }
 
 // Apply is the pool with the patch's fields set, or a *FieldError.
@@ -191,7 +197,16 @@ func (c PoolPatch) Apply(p PoolSpec) (PoolSpec, error) {
 	if c.Paused != nil {
 		p.Paused = *c.Paused
 	}
+	p.Caps = mergeCaps(p.Caps, c.Caps, false)
 	return p, p.Validate()
+}
+
+// Over is the two patches as one: under first, then c.
+func (c PoolPatch) Over(under PoolPatch) PoolPatch {
+	c.Min, c.Max = cmp.Or(c.Min, under.Min), cmp.Or(c.Max, under.Max)
+	c.Policy, c.Dispatch, c.Paused = cmp.Or(c.Policy, under.Policy), cmp.Or(c.Dispatch, under.Dispatch), cmp.Or(c.Paused, under.Paused)
+	c.Caps = mergeCaps(under.Caps, c.Caps, true)
+	return c
 }
 
 // PoolStatus is a pool and how it stands.

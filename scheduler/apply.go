@@ -13,6 +13,7 @@ func (c *Core) Restore(r *Record) error {
 	c.replaying = true
 	err := c.apply(r)
 	c.replaying = false
+	c.sweep()
 	c.trimKeys()
 	c.undo.nextSeq, c.undo.lease = c.nextSeq, c.lease
 	return err
@@ -152,6 +153,9 @@ func (c *Core) touch(t *task) {
 // attach puts a task where its state says that it belongs; detach takes it away again.
 func (c *Core) attach(t *task) {
 	p := t.pool
+	if t.class.stale {
+		c.reclass(t)
+	}
 	p.counts[t.state]++
 	c.states[t.seq] = t.state
 	switch {
@@ -182,7 +186,9 @@ func (c *Core) detach(t *task) {
 	p.counts[t.state]--
 	switch {
 	case t.queued():
-		p.dequeue(t)
+		if p.dequeue(t) && len(t.class.limits) > 0 {
+			c.emptied = append(c.emptied, t.class)
+		}
 	case t.state == statePending:
 		p.waiting--
 	case t.state.active():
@@ -269,7 +275,7 @@ func (c *Core) place(t *task, spec *models.TaskSpec) {
 	if t.pool == nil { // configured when it was accepted, not any more
 		t.pool = c.addPool(models.PoolSpec{Name: spec.Pool, Max: 1}.WithDefaults())
 	}
-	t.class = t.pool.classOf(spec)
+	t.class = c.classOf(t.pool, spec, c.labels(t, spec))
 }
 
 func (c *Core) grow(seq uint64) {

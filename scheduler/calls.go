@@ -152,6 +152,12 @@ func (s *Service) SetPool(ctx context.Context, name string, patch models.PoolPat
 	return <-got, nil
 }
 
+// SetCaps changes the caps that hold over all pools. They are the configuration's:
+// a restart begins with Config.Core.Caps.
+func (s *Service) SetCaps(ctx context.Context, caps map[string]int) error {
+	return s.call(ctx, &Input{SetCaps: &CapsCall{Caps: caps}}, func(*Output) {})
+}
+
 // Decisions are the decisions on a pool's size made at or before a time (zero is
 // now), the newest first, at most limit (0 is all that are kept).
 func (s *Service) Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error) {

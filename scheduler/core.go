@@ -40,6 +40,9 @@ type CoreConfig struct {
 	// OwnAgents are the agents that live and die with this process. What any other
 	// has goes on without it: see Rejoin. Default: none is another host's.
 	OwnAgents []string
+	// Caps hold over all pools: how many tasks with a label agents may have at once,
+	// as models.CheckCaps has them. Default: none.
+	Caps map[string]int
 	// Steps keeps the steps that tasks go through, for telemetry. Default: off.
 	Steps bool
 	// Seed makes the jitter repeatable. Default: 1.
@@ -83,7 +86,7 @@ func (c *CoreConfig) Validate() error {
 			return models.Invalid(name, "%d is negative", n)
 		}
 	}
-	return nil
+	return models.CheckCaps("caps", c.Caps)
 }
 
 // Core is the scheduler as a state machine. It starts no goroutine, reads no
@@ -118,6 +121,9 @@ type Core struct {
 	agentIDs map[string]*agentState
 	cands    []route.Candidate // as agents
 	only     []bool            // scratch, as agents
+	caps     []capRule         // of all pools
+	limits   map[string]*limit // those that tasks are under, by id
+	emptied  []*class          // may be forgotten at the end of the step
 	workers  map[string]*worker
 	workerNo int
 	draining bool
@@ -212,6 +218,7 @@ func NewCore(cfg CoreConfig, pools []models.PoolSpec) (*Core, error) {
 		byID: map[string]*task{}, keys: map[string]usedKey{}, pools: map[string]*pool{},
 		timers:   queue.New(func(t *task) *int32 { return &t.timerAt }),
 		agentIDs: map[string]*agentState{}, workers: map[string]*worker{},
+		caps: capRules(cfg.Caps), limits: map[string]*limit{},
 	}
 	c.undo.batch = 1
 	c.draw = c.rng.IntN
@@ -240,6 +247,7 @@ type Input struct {
 	Retry      *RetryCall
 	Prioritize *PriorityCall
 	SetPool    *PoolCall
+	SetCaps    *CapsCall
 	Report     *Report
 	Decision   *models.Decision
 	Join       *models.Agent // an agent is there
@@ -271,6 +279,13 @@ type PoolCall struct {
 	Patch models.PoolPatch
 }
 
+// CapsCall changes the caps that hold over all pools.
+type CapsCall struct{ Caps map[string]int }
+
+// maxPasses bounds how often a step goes over the pools: what one gives up of a cap
+// over all pools another may take.
+const maxPasses = 8
+
 // Step takes in one thing that happened at a time, and moves on whatever can move.
 func (c *Core) Step(now time.Time, in Input) *Output {
 	c.now = now.UnixNano()
@@ -294,6 +309,8 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		o.Err = c.prioritize(in.Prioritize)
 	case in.SetPool != nil:
 		o.Err = c.setPool(in.SetPool)
+	case in.SetCaps != nil:
+		o.Err = c.setCaps(in.SetCaps.Caps)
 	case in.Report != nil:
 		c.report(in.Report)
 	case in.Decision != nil:
@@ -318,13 +335,17 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		c.abandon()
 	}
 	c.fire() // what came back just now may be past its deadline
-	for _, p := range c.poolList {
-		if p.dirty {
-			p.dirty = false
-			c.dispatch(p)
-			c.reconcile(p)
+	for again, pass := true, 0; again && pass < maxPasses; pass++ {
+		again = false
+		for _, p := range c.poolList {
+			if p.dirty {
+				p.dirty, again = false, true
+				c.dispatch(p)
+				c.reconcile(p)
+			}
 		}
 	}
+	c.sweep()
 	return o
 }
 
@@ -378,6 +399,7 @@ func (c *Core) Rollback() {
 	for _, p := range c.poolList {
 		p.dirty = true
 	}
+	c.sweep()
 	c.forgetUndo()
 	clear(c.steps)
 	c.steps = c.steps[:0]

@@ -41,52 +41,86 @@ func (p *pool) ceiling() int {
 // room on a host holds back those behind it that ask for a part of one too, so that
 // the small ones do not take for ever what it waits for; those that ask for nothing
 // go past it.
-func (c *Core) next(p *pool) (t *task) {
+func (c *Core) next(p *pool) *task {
+	for {
+		t := c.first(p)
+		if t == nil || t.class.full() < 0 {
+			return t
+		}
+		// One that was looked at after it has taken a place that it needs.
+		t.class.park(t.class.full(), true)
+	}
+}
+
+func (c *Core) first(p *pool) (t *task) {
 	var best, held queue.Key
 	holds := false
-	for _, k := range p.live {
-		if !k.need.Asks() {
+	for _, s := range p.live {
+		if !s.need.Asks() {
 			continue
 		}
-		if _, key, ok := k.queue.Peek(); ok && (!holds || key.Before(held)) && route.WaitsForRoom(c.cands, k.need) {
-			held, holds = key, true
+		if k := c.head(s); k != nil && route.WaitsForRoom(c.cands, s.need) {
+			if _, key, _ := k.queue.Peek(); !holds || key.Before(held) {
+				held, holds = key, true
+			}
 		}
 	}
-	for _, k := range p.live {
-		head, key, ok := k.queue.Peek()
-		if !ok || t != nil && !key.Before(best) || holds && k.need.Asks() && !key.Before(held) {
+	for _, s := range p.live {
+		k := c.head(s)
+		if k == nil {
 			continue
 		}
-		if c.anyFree(p, k) {
+		head, key, _ := k.queue.Peek()
+		if t != nil && !key.Before(best) || holds && s.need.Asks() && !key.Before(held) {
+			continue
+		}
+		if c.anyFree(s) {
 			t, best = head, key
 		}
 	}
 	return t
 }
 
-// anyFree reports whether a slot or an idle worker is there for a class.
-func (c *Core) anyFree(p *pool, k *class) bool {
+// head is the class of a shape's first task that no cap holds back, nil where
+// there is none. What a cap holds back is parked on the way.
+func (c *Core) head(s *shape) *class {
+	for {
+		k, _, ok := s.open.Peek()
+		if !ok {
+			return nil
+		}
+		full := k.full()
+		if full < 0 {
+			return k
+		}
+		k.park(full, c.anyFree(s))
+	}
+}
+
+// anyFree reports whether a slot or an idle worker is there for a shape.
+func (c *Core) anyFree(s *shape) bool {
+	p := s.pool
 	if p.exec() {
-		return route.AnyOpen(c.cands, &route.Ask{Need: k.need})
+		return route.AnyOpen(c.cands, &route.Ask{Need: s.need})
 	}
 	for i := len(p.idle) - 1; i >= 0; i-- { // the last one used is the warmest
-		if c.fits(p.idle[i], k) {
+		if c.fits(p.idle[i], s) {
 			return true
 		}
 	}
 	return false
 }
 
-// fits reports whether an idle worker can take a class's tasks. It holds a slot of
+// fits reports whether an idle worker can take a shape's tasks. It holds a slot of
 // its agent already.
-func (c *Core) fits(w *worker, k *class) bool {
+func (c *Core) fits(w *worker, k *shape) bool {
 	return w.agent.info.State == route.Ready && route.Able(&w.agent.info, k.need) && c.cands[w.agent.index].Room(&k.need)
 }
 
 // give assigns the next task to the agent that the pool's policy chooses for it,
 // and there to the worker that was used last.
 func (c *Core) give(t *task) bool {
-	p, k := t.pool, t.class
+	p, k := t.pool, t.class.shape
 	ask := route.Ask{Need: k.need}
 	if !p.exec() {
 		ask.Held, ask.Only = true, c.idleHosts(p, k)
@@ -110,8 +144,8 @@ func (c *Core) give(t *task) bool {
 	return true
 }
 
-// idleHosts says by candidate who has an idle worker of the pool for the class.
-func (c *Core) idleHosts(p *pool, k *class) []bool {
+// idleHosts says by candidate who has an idle worker of the pool for the shape.
+func (c *Core) idleHosts(p *pool, k *shape) []bool {
 	c.only = append(c.only[:0], make([]bool, len(c.cands))...)
 	for _, w := range p.idle {
 		c.only[w.agent.index] = c.only[w.agent.index] || c.fits(w, k)

@@ -3,7 +3,7 @@ package scheduler
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,8 +21,10 @@ type pool struct {
 	counts     [stateCount]int
 	waiting    int // tasks blocked, scheduled or in backoff
 
+	caps    []capRule // its own
+	shapes  map[string]*shape
 	classes map[string]*class
-	live    []*class // those with tasks in their queue
+	live    []*shape // those with waiting tasks
 	queued  int
 	oldest  fifo
 	bands   bands // the queue by priority
@@ -47,13 +49,6 @@ type crash struct {
 	count   int
 	until   int64 // no worker is started before (Unix ns); 0 is none
 	trouble string
-}
-
-// class is the waiting tasks of a pool that may go to the same agents.
-type class struct {
-	need  route.Need
-	own   int // how many of the capabilities the tasks ask for themselves; they come first
-	queue *queue.Heap[*task]
 }
 
 // agentState is an agent that has joined.
@@ -93,7 +88,7 @@ type worker struct {
 }
 
 func (c *Core) addPool(spec models.PoolSpec) *pool {
-	p := &pool{spec: spec, classes: map[string]*class{}, want: spec.Min}
+	p := &pool{spec: spec, caps: capRules(spec.Caps), shapes: map[string]*shape{}, classes: map[string]*class{}, want: spec.Min}
 	p.measure.since = c.now
 	c.pools[spec.Name] = p
 	c.poolList = append(c.poolList, p)
@@ -109,31 +104,6 @@ func (p *pool) exec() bool { return p.spec.Kind.Slots() }
 // ready is how many workers are up and stay.
 func (p *pool) ready() int { return len(p.workers) - p.starting - p.stopping }
 
-func (p *pool) classOf(spec *models.TaskSpec) *class {
-	key := spec.AssignedTo
-	capabilities := spec.Capabilities
-	if len(capabilities) > 0 {
-		capabilities = slices.Clone(capabilities)
-		slices.Sort(capabilities)
-		key += "\x00" + strings.Join(capabilities, "\x00")
-	}
-	var asks route.Need
-	if r := spec.Resources; r != nil && (r.CPU > 0 || r.Memory > 0) {
-		asks.MilliCPU, asks.Memory = int64(math.Ceil(r.CPU*1000-1e-6)), r.Memory
-		key += fmt.Sprintf("\xff%d\xff%d", asks.MilliCPU, asks.Memory) // a byte that no name has
-	}
-	k := p.classes[key]
-	if k == nil {
-		k = &class{need: route.Need{Agent: spec.AssignedTo, Capabilities: capabilities, MilliCPU: asks.MilliCPU, Memory: asks.Memory}, queue: queue.New(func(t *task) *int32 { return &t.queueAt })}
-		k.own = len(capabilities)
-		if p.exec() { // a worker's host was chosen by the pool's capabilities, a slot's is chosen with the task's
-			k.need.Capabilities = append(slices.Clone(capabilities), p.spec.Capabilities...)
-		}
-		p.classes[key] = k
-	}
-	return k
-}
-
 // key is a waiting task's place in the order of the pool's dispatch policy.
 func (p *pool) key(t *task, every time.Duration) queue.Key {
 	if p.spec.Dispatch == models.DispatchFIFO {
@@ -142,24 +112,29 @@ func (p *pool) key(t *task, every time.Duration) queue.Key {
 	return queue.Aged(int(t.priority), t.ready, every, t.seq)
 }
 
-// setSpec changes what a pool is set to; the queue is put in another order where
-// the dispatch policy asks for one.
+// setSpec changes what a pool is set to. The queue is put in another order where
+// the dispatch policy asks for one, and sorted anew where the caps are others.
 func (c *Core) setSpec(p *pool, spec models.PoolSpec) {
-	was := p.spec.Dispatch
+	was := p.spec
 	p.spec = spec
-	if (was == models.DispatchFIFO) == (spec.Dispatch == models.DispatchFIFO) {
+	if !maps.Equal(was.Caps, spec.Caps) {
+		p.caps = capRules(spec.Caps)
+		c.regroup(p)
 		return
 	}
-	for _, k := range p.live {
-		k.queue.Reorder(func(t *task) queue.Key { return p.key(t, c.cfg.AgeEvery) })
+	if (was.Dispatch == models.DispatchFIFO) == (spec.Dispatch == models.DispatchFIFO) {
+		return
+	}
+	for _, k := range p.classes {
+		if k.queue.Len() > 0 {
+			k.queue.Reorder(func(t *task) queue.Key { return p.key(t, c.cfg.AgeEvery) })
+			k.settle()
+		}
 	}
 }
 
 func (p *pool) enqueue(t *task, every time.Duration) {
-	if t.class.queue.Len() == 0 {
-		p.live = append(p.live, t.class)
-	}
-	t.class.queue.Push(t, p.key(t, every))
+	p.push(t, every)
 	p.queued++
 	p.bands.of(t.priority).queued++
 	p.oldest.add(t)
@@ -168,14 +143,27 @@ func (p *pool) enqueue(t *task, every time.Duration) {
 	}
 }
 
-func (p *pool) dequeue(t *task) {
-	t.class.queue.Remove(t)
+// push enters a task in the queue of its class.
+func (p *pool) push(t *task, every time.Duration) {
+	k := t.class
+	k.queue.Push(t, p.key(t, every))
+	if k.queued++; k.queued == 1 {
+		p.live = append(p.live, k.shape)
+	}
+	k.settle()
+}
+
+func (p *pool) dequeue(t *task) (empty bool) {
+	k := t.class
+	k.queue.Remove(t)
 	p.queued--
 	p.bands.of(t.priority).queued--
-	if t.class.queue.Len() == 0 {
-		i := slices.Index(p.live, t.class)
+	if k.queued--; k.queued == 0 {
+		i := slices.Index(p.live, k.shape)
 		p.live = slices.Delete(p.live, i, i+1)
 	}
+	k.settle()
+	return k.queue.Len() == 0
 }
 
 // fifo finds the longest waiting task: tasks in the order in which they became
@@ -286,27 +274,7 @@ func (c *Core) applyPool(r *Record) error {
 		c.undo.pools = append(c.undo.pools, undoPool{p, p.spec, p.patch})
 	}
 	c.setSpec(p, spec)
-	p.patch = merge(p.patch, patch)
+	p.patch = patch.Over(p.patch)
 	p.dirty = true
 	return nil
-}
-
-// merge lays one change over another.
-func merge(under, over models.PoolPatch) models.PoolPatch {
-	if over.Min != nil {
-		under.Min = over.Min
-	}
-	if over.Max != nil {
-		under.Max = over.Max
-	}
-	if over.Policy != nil {
-		under.Policy = over.Policy
-	}
-	if over.Dispatch != nil {
-		under.Dispatch = over.Dispatch
-	}
-	if over.Paused != nil {
-		under.Paused = over.Paused
-	}
-	return under
 }

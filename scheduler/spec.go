@@ -266,6 +266,15 @@ func specID(body string) string {
 	return d.text()
 }
 
+// specHas reports whether a document has a field.
+func specHas(body string, bit uint64) bool {
+	d := specReader{s: body}
+	d.byte()
+	d.text()
+	d.byte()
+	return d.uvarint()&bit != 0
+}
+
 // specReader reads fields off the front of s. After its first error it gives zeros.
 type specReader struct {
 	s   string

@@ -18,7 +18,7 @@ func (c *Core) DecisionInput(name string, now time.Time, interval, lag time.Dura
 	}
 	ns := now.UnixNano()
 	in := models.DecisionInput{
-		Now: now, Ready: p.ready(), Busy: p.busy(), Starting: p.starting, Queued: p.queued,
+		Now: now, Ready: p.ready(), Busy: p.busy(), Starting: p.starting, Queued: c.runnable(p),
 		OldestWaitS: p.oldestWait(ns), ArrivalsPerS: p.measure.arrivalRate(ns),
 		ServiceS: p.measure.mean, ServiceCV2: p.measure.cv2(), IntervalS: interval.Seconds(),
 		FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1,
@@ -247,10 +247,16 @@ func (c *Core) explainQueued(t *task, now time.Time, fact func(string, ...any)) 
 	} else {
 		fact("priority %d, raised by %.1f for the %s that it has waited", t.priority, float64(waited)/float64(c.cfg.AgeEvery), waited.Round(time.Millisecond))
 	}
-	if rank := t.class.queue.Rank(t); len(p.live) == 1 {
+	switch rank := t.class.queue.Rank(t); {
+	case t.class.queue.Len() == p.queued:
 		fact("%d tasks of its pool go before it", rank)
-	} else {
+	case len(t.class.limits) > 0:
+		fact("%d tasks under the same caps go before it", rank)
+	default:
 		fact("%d tasks that may go to the same agents go before it", rank)
+	}
+	for _, l := range t.class.limits {
+		fact("cap of %s: %d of %d places are taken", l.name, l.used, l.most)
 	}
 	if p.exec() {
 		fact("%d of %d slots of pool %s are taken", p.busy(), p.ceiling(), p.spec.Name)

@@ -257,6 +257,9 @@ func (c *Core) reason(t *task) (models.Reason, string) {
 	case t.pool.spec.Paused:
 		return models.ReasonQueued, fmt.Sprintf("its pool %s is paused", t.pool.spec.Name)
 	}
+	if l := t.class.holding(); l != nil {
+		return models.ReasonQueued, l.why()
+	}
 	if route.WaitsForRoom(c.cands, t.class.need) {
 		return models.ReasonQueued, route.WhyNoRoom(t.class.need)
 	}

@@ -49,6 +49,7 @@ func (c *Core) occupy(t *task) {
 	a := c.agent(t.last.agent)
 	t.activeAt = int32(len(a.tasks)) //nolint:gosec // an agent has no two billion tasks
 	a.tasks, a.placed = append(a.tasks, t), append(a.placed, placement{})
+	t.class.count(1)
 	c.cands[a.index].MilliCPU += t.class.need.MilliCPU
 	c.cands[a.index].Memory += t.class.need.Memory
 	if w := c.workers[t.last.worker]; w != nil {
@@ -67,6 +68,9 @@ func (c *Core) vacate(t *task) {
 	a.tasks[last] = nil
 	a.tasks, a.placed = a.tasks[:last], a.placed[:last]
 	t.activeAt = queue.Absent
+	if t.class.count(-1); len(t.class.limits) > 0 {
+		c.emptied = append(c.emptied, t.class)
+	}
 	if n := &t.class.need; n.Asks() {
 		c.cands[a.index].MilliCPU -= n.MilliCPU
 		c.cands[a.index].Memory -= n.Memory
@@ -80,8 +84,18 @@ func (c *Core) vacate(t *task) {
 			w.setIdle(true, c.now)
 		}
 	} else {
-		c.cands[a.index].Used--
+		c.freeSlot(a)
 	}
+}
+
+// freeSlot gives a slot of an agent back; work of any pool may have waited for it.
+func (c *Core) freeSlot(a *agentState) {
+	if !c.cands[a.index].Free() {
+		for _, p := range c.poolList {
+			p.dirty = true
+		}
+	}
+	c.cands[a.index].Used--
 }
 
 // setIdle enters a worker among its pool's idle ones, or takes it out.
@@ -124,7 +138,7 @@ func (c *Core) reconcile(p *pool) {
 	}
 	have := p.ready() + p.starting
 	for _, k := range p.live { // those whose tasks no worker could ever take come first
-		if c.served(p, k) || p.crash.until != 0 || target == 0 {
+		if k.open.Len() == 0 || c.served(p, k) || p.crash.until != 0 || target == 0 {
 			continue
 		}
 		if have >= target {
@@ -148,8 +162,8 @@ func (c *Core) reconcile(p *pool) {
 	}
 }
 
-// served reports whether a worker that is up, or will be, can take a class's tasks.
-func (c *Core) served(p *pool, k *class) bool {
+// served reports whether a worker that is up, or will be, can take a shape's tasks.
+func (c *Core) served(p *pool, k *shape) bool {
 	for _, w := range p.workers {
 		if !w.stopping && route.Able(&w.agent.info, k.need) {
 			return true
@@ -289,7 +303,7 @@ func (c *Core) forgetWorker(w *worker) {
 		p.starting--
 	}
 	w.agent.workers--
-	c.cands[w.agent.index].Used--
+	c.freeSlot(w.agent)
 	p.dirty = true
 }
 

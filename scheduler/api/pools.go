@@ -41,7 +41,7 @@ func (a *API) addPools() {
 			return nil, err
 		}
 		if patch.Empty() {
-			return nil, models.Invalid("", "nothing to change: the body has none of min, max, policy, dispatch and paused")
+			return nil, models.Invalid("", "nothing to change: the body has none of min, max, policy, dispatch, caps and paused")
 		}
 		return reply(a.cfg.Tasks.SetPool(ctx, in.Name, patch))
 	})

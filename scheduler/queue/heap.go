@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"iter"
+	"time"
+)
 
 // Absent is the position of an entry that is in no heap.
 const Absent int32 = -1
@@ -102,6 +105,18 @@ func (h *Heap[T]) Remove(v T) bool {
 	}
 	h.shrink()
 	return true
+}
+
+// All yields the entries, in no order that means something. The heap must not be
+// changed meanwhile.
+func (h *Heap[T]) All() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for i := range h.nodes {
+			if !yield(h.nodes[i].value) {
+				return
+			}
+		}
+	}
 }
 
 // Reorder gives every entry the key that it should have from now on. O(n).

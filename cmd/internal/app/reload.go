@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"reflect"
@@ -14,7 +15,7 @@ import (
 )
 
 // reloadOn reads the configuration again at every SIGHUP until ctx ends. What can
-// be changed on a running pool (min, max, policy, dispatch) is changed; what cannot is told,
+// be changed on a running pool (min, max, policy, dispatch, caps) is changed; what cannot is told,
 // and a configuration that is wrong changes nothing.
 func (d *Daemon) reloadOn(ctx context.Context, load func() (config.Config, error)) {
 	hangups := make(chan os.Signal, 1)
@@ -54,8 +55,16 @@ func (d *Daemon) reload(ctx context.Context, cfg config.Config) {
 		}
 		d.reloadPool(ctx, old, p)
 	}
+	if !maps.Equal(d.cfg.Caps, cfg.Caps) {
+		if err := d.scheduler.SetCaps(ctx, cfg.Caps); err != nil {
+			d.log.Error("the caps were not changed", "err", err)
+		} else {
+			d.log.Info("the caps are changed", "caps", cfg.Caps)
+			d.cfg.Caps = cfg.Caps
+		}
+	}
 	old, fresh := d.cfg, cfg
-	old.Pools, fresh.Pools = nil, nil
+	old.Pools, fresh.Pools, fresh.Caps = nil, nil, old.Caps
 	if !reflect.DeepEqual(old, fresh) {
 		d.log.Warn("what was changed beside the pools needs a restart")
 	}
@@ -64,16 +73,26 @@ func (d *Daemon) reload(ctx context.Context, cfg config.Config) {
 }
 
 func (d *Daemon) reloadPool(ctx context.Context, old, p models.PoolSpec) {
-	if old.Min != p.Min || old.Max != p.Max || old.Policy != p.Policy || old.Dispatch != p.Dispatch {
-		patch := models.PoolPatch{Min: &p.Min, Max: &p.Max, Policy: &p.Policy, Dispatch: &p.Dispatch}
+	if old.Min != p.Min || old.Max != p.Max || old.Policy != p.Policy || old.Dispatch != p.Dispatch || !maps.Equal(old.Caps, p.Caps) {
+		patch := models.PoolPatch{Min: &p.Min, Max: &p.Max, Policy: &p.Policy, Dispatch: &p.Dispatch, Caps: capsPatch(old.Caps, p.Caps)}
 		if _, err := d.scheduler.SetPool(ctx, p.Name, patch); err != nil {
 			d.log.Error("the pool was not changed", "pool", p.Name, "err", err)
 			return
 		}
 		d.log.Info("the pool is changed", slog.String("pool", p.Name), slog.Int("min", p.Min), slog.Int("max", p.Max), slog.String("policy", string(p.Policy)), slog.String("dispatch", string(p.Dispatch)))
 	}
-	old.Min, old.Max, old.Policy, old.Dispatch = p.Min, p.Max, p.Policy, p.Dispatch
+	old.Min, old.Max, old.Policy, old.Dispatch, old.Caps = p.Min, p.Max, p.Policy, p.Dispatch, p.Caps
 	if !reflect.DeepEqual(old, p) {
-		d.log.Warn("what was changed beside min, max, policy and dispatch needs a restart", "pool", p.Name)
+		d.log.Warn("what was changed beside min, max, policy, dispatch and caps needs a restart", "pool", p.Name)
 	}
+}
+
+// capsPatch is the change that leads from one set of caps to another.
+func capsPatch(from, to map[string]int) map[string]int {
+	patch := map[string]int{}
+	for name := range from {
+		patch[name] = 0
+	}
+	maps.Copy(patch, to)
+	return patch
 }

@@ -403,10 +403,11 @@ func TestPoolSetChangesOnlyWhatIsGiven(t *testing.T) {
 	f := filled()
 	zero, three, static, paused, weighted := 0, 3, models.PolicyStatic, true, models.DispatchWeighted
 	for args, want := range map[string]models.PoolPatch{
-		"pool set gpu --min 0":                 {Min: &zero},
-		"pool set gpu --max 3 --policy STATIC": {Max: &three, Policy: &static},
-		"pool set gpu --dispatch Weighted":     {Dispatch: &weighted},
-		"pool pause gpu":                       {Paused: &paused},
+		"pool set gpu --min 0":                                        {Min: &zero},
+		"pool set gpu --max 3 --policy STATIC":                        {Max: &three, Policy: &static},
+		"pool set gpu --dispatch Weighted":                            {Dispatch: &weighted},
+		"pool set gpu --cap team=a:3 --cap user:2 --cap job=x:y:none": {Caps: map[string]int{"team=a": 3, "user": 2, "job=x:y": 0}},
+		"pool pause gpu":                                              {Paused: &paused},
 	} {
 		if r := run(t, f, "", strings.Fields(args)...); r.code != 0 {
 			t.Errorf("%s: %+v", args, r)

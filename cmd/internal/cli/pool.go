@@ -111,10 +111,11 @@ func (a *program) poolSetCmd() *cobra.Command {
 	var o output
 	var low, high int
 	var policy, dispatch string
+	var caps []string
 	cmd := &cobra.Command{
 		Use:     "set NAME",
 		Short:   "Change a running pool; it outlives restarts",
-		Example: "  loadstar pool set gpu --min 1 --max 4 --policy predictive\n  loadstar pool set gpu --dispatch two-choices",
+		Example: "  loadstar pool set gpu --min 1 --max 4 --policy predictive\n  loadstar pool set gpu --dispatch two-choices --cap team=a:3 --cap user:2",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var patch models.PoolPatch
@@ -144,8 +145,12 @@ func (a *program) poolSetCmd() *cobra.Command {
 				}
 				patch.Dispatch = &p
 			}
+			var err error
+			if patch.Caps, err = parseCaps(caps); err != nil {
+				return err
+			}
 			if patch.Empty() {
-				return usage("nothing to set: give --min, --max, --policy or --dispatch")
+				return usage("nothing to set: give --min, --max, --policy, --dispatch or --cap")
 			}
 			return a.setPool(cmd, o, names[0], patch)
 		},
@@ -155,9 +160,35 @@ func (a *program) poolSetCmd() *cobra.Command {
 	cmd.Flags().IntVar(&high, "max", 0, "`N` workers at most")
 	cmd.Flags().StringVar(&policy, "policy", "", "how its size is chosen, `POLICY`: "+either(models.PoolPolicies()))
 	cmd.Flags().StringVar(&dispatch, "dispatch", "", "how its tasks are given out, `POLICY`: "+either(models.DispatchPolicies()))
+	cmd.Flags().StringArrayVar(&caps, "cap", nil, "at most N of its tasks with a label at once, `LABEL=VALUE:N`; LABEL:N is for each value by itself, and none as N takes it away (repeat)")
 	_ = cmd.RegisterFlagCompletionFunc("policy", cobra.FixedCompletions(names(models.PoolPolicies()), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("dispatch", cobra.FixedCompletions(names(models.DispatchPolicies()), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// parseCaps reads caps as "team=a:3", "user:2" and "team=a:none".
+func parseCaps(list []string) (map[string]int, error) {
+	var caps map[string]int
+	for _, text := range list {
+		i := strings.LastIndexByte(text, ':')
+		if i < 1 {
+			return nil, usage("--cap: %q is not LABEL=VALUE:N or LABEL:N", text)
+		}
+		n, err := strconv.Atoi(text[i+1:])
+		if text[i+1:] == "none" {
+			n, err = 0, nil
+		} else if err == nil && n < 1 {
+			return nil, usage("--cap: %q: %d is less than 1 (none takes a cap away)", text, n)
+		}
+		if err != nil {
+			return nil, usage("--cap: %q: %q is neither a number nor none", text, text[i+1:])
+		}
+		if caps == nil {
+			caps = map[string]int{}
+		}
+		caps[text[:i]] = n
+	}
+	return caps, nil
 }
 
 func names[T ~string](all []T) []string {

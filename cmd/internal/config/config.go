@@ -65,6 +65,9 @@ type Config struct {
 	TelemetryFile string `json:"telemetry_file"`
 	// TelemetryMaxBytes bounds that file; the one before it is kept as FILE.1. Default: 64MiB.
 	TelemetryMaxBytes models.Bytes `json:"telemetry_max_bytes"`
+	// Caps hold over all pools: how many tasks with a label agents may have at once,
+	// as "team=a": 3 or, for each value by itself, "user": 2. Default: none.
+	Caps map[string]int `json:"caps"`
 	// Pools are the worker pools by name. Default: one, named default: exec, as
 	// many slots as the CPUs that the cgroup allows.
 	Pools map[string]models.PoolSpec `json:"pools"`
@@ -100,6 +103,7 @@ func Default() Config {
 		TaskLogMaxBytes:   8 << 20,
 		TaskLogsMaxBytes:  2 << 30,
 		TelemetryMaxBytes: 64 << 20,
+		Caps:              map[string]int{},
 		Pools:             map[string]models.PoolSpec{},
 	}
 }
@@ -156,6 +160,9 @@ func (c Config) Validate() error {
 		return models.Invalid("agent_id", "%q holds more than letters, digits, '.', '-' and '_'", c.AgentID)
 	}
 	if _, err := parseLevel(c.LogLevel); err != nil {
+		return err
+	}
+	if err := models.CheckCaps("caps", c.Caps); err != nil {
 		return err
 	}
 	for name, p := range c.Pools {

@@ -39,7 +39,7 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
-	path := writeFile(t, "state_dir: /from/file\ndrain: 1m\nlog_level: debug\ntrain_share: 0.5\nload_weights: {io: 1}\npools:\n  gpu:\n    kind: stdio\n    dispatch: weighted\n    command: [python3, w.py]\n    max: 4\n    slo: 5s\n")
+	path := writeFile(t, "state_dir: /from/file\ndrain: 1m\nlog_level: debug\ntrain_share: 0.5\nload_weights: {io: 1}\ncaps: {team=a: 3, \"user\": 2}\npools:\n  gpu:\n    kind: stdio\n    caps: {job: 1}\n    dispatch: weighted\n    command: [python3, w.py]\n    max: 4\n    slo: 5s\n")
 	t.Setenv("LOADSTAR_DRAIN", "2m")
 	t.Setenv("LOADSTAR_TRAIN_SHARE", "0.125")
 	t.Setenv("LOADSTAR_TOKEN", "12345")
@@ -53,6 +53,9 @@ func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
 	}
 	if strings.Join(cfg.Capabilities, " ") != "a b" || cfg.LogFormat != "text" {
 		t.Errorf("%+v", cfg)
+	}
+	if cfg.Caps["team=a"] != 3 || cfg.Caps["user"] != 2 || len(cfg.Caps) != 2 || cfg.Pools["gpu"].Caps["job"] != 1 {
+		t.Errorf("%v, %v", cfg.Caps, cfg.Pools["gpu"].Caps)
 	}
 	if cfg.LoadWeights != (LoadWeights{CPU: 0.5, Memory: 0.3, IO: 1}) || cfg.AgentWeight != 100 {
 		t.Errorf("%+v, %d", cfg.LoadWeights, cfg.AgentWeight)
@@ -93,6 +96,8 @@ func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
 		"no such file":       {args: []string{"--config", "/no/such/file"}, want: "/no/such/file: "},
 		"share beyond one":   {args: []string{"--train-share", "2"}, want: "train_share: 2 is not between 0 and 1"},
 		"bad dispatch":       {file: "pools:\n  x:\n    max: 1\n    dispatch: random\n", want: "pools.x.dispatch: \"random\" is not priority, fifo, load-aware, weighted or two-choices"},
+		"bad cap":            {file: "caps:\n  team=a: 0\n", want: "caps.team=a: 0 is not between 1 and 1000000"},
+		"bad pool cap":       {file: "pools:\n  x:\n    max: 1\n    caps: {=a: 1}\n", want: "pools.x.caps: \"=a\" is not a label"},
 		"bad weight":         {file: "agent_weight: 0\n", want: "agent_weight: 0 is not between 1 and 10000"},
 		"bad load weights":   {file: "load_weights: {cpu: -1}\n", want: "load_weights: cpu -1, memory 0.3, io 0.2: none may be negative"},
 		"unknown weight":     {file: "load_weights: {disk: 1}\n", want: "config.yaml:1: load_weights: unknown field \"disk\""},
