@@ -24,6 +24,7 @@ const (
 	maxPoolNameLength = 63
 	maxPoolConfig     = 256 << 10
 	maxMemory         = 1 << 50
+	maxWishes         = 100
 )
 
 // What happens to a task when one of its dependencies ends FAILED or CANCELLED.
@@ -39,9 +40,14 @@ type Resources struct {
 	Memory Bytes   `json:"memory,omitempty"` // resident bytes
 }
 
-// Affinity says where a task would rather run.
+// Affinity says where a task would rather run. All of it is weighed against the
+// load of the agents, and none of it is a condition.
 type Affinity struct {
-	Near string `json:"near,omitempty"` // the agent that ran this task
+	Near         string   `json:"near,omitempty"`          // on the agent that ran this task
+	Capabilities []string `json:"capabilities,omitempty"`  // on an agent that has these, or some of them
+	Label        string   `json:"label,omitempty"`         // where tasks with its own value of this label ran
+	Data         string   `json:"data,omitempty"`          // where tasks that name the same data ran
+	AntiAffinity string   `json:"anti_affinity,omitempty"` // away from tasks with its own value of this label
 }
 
 // TaskSpec is a task as submitted. The zero value is not usable: start from
@@ -124,10 +130,34 @@ func (t *TaskSpec) checkNames() error {
 	default:
 		return Invalid("on_dependency_failure", "%q is not cancel, run or wait", t.OnDependencyFailure)
 	}
+	if err := t.checkAffinity(); err != nil {
+		return err
+	}
 	for k, v := range t.Labels {
 		if k == "" || len(k) > maxLabelLength || len(v) > maxLabelLength || strings.ContainsAny(k, "=,") {
 			return Invalid("labels", "%q is not a label (1 to %d characters, no '=' or ',' in the key)", k, maxLabelLength)
 		}
+	}
+	return nil
+}
+
+func (t *TaskSpec) checkAffinity() error {
+	a := t.Affinity
+	if a == nil {
+		return nil
+	}
+	for _, f := range [...]struct{ field, label string }{{"affinity.label", a.Label}, {"affinity.anti_affinity", a.AntiAffinity}} {
+		if _, there := t.Labels[f.label]; f.label != "" && !there {
+			return Invalid(f.field, "the task has no label %q", f.label)
+		}
+	}
+	switch {
+	case len(a.Data) > MaxTaskIDLength:
+		return Invalid("affinity.data", "it has %d bytes, more than %d", len(a.Data), MaxTaskIDLength)
+	case len(a.Capabilities) > maxWishes:
+		return Invalid("affinity.capabilities", "%d is more than %d", len(a.Capabilities), maxWishes)
+	case slices.Contains(a.Capabilities, ""):
+		return Invalid("affinity.capabilities", "one of them is empty")
 	}
 	return nil
 }

@@ -123,6 +123,9 @@ type Core struct {
 	only     []bool            // scratch, as agents
 	caps     []capRule         // of all pools
 	limits   map[string]*limit // those that tasks are under, by id
+	trail    trail
+	crowds   map[string]*crowd // by kind
+	moves    map[uint64]*move  // tasks that were taken from an agent lately, by place
 	emptied  []*class          // may be forgotten at the end of the step
 	workers  map[string]*worker
 	workerNo int
@@ -218,7 +221,7 @@ func NewCore(cfg CoreConfig, pools []models.PoolSpec) (*Core, error) {
 		byID: map[string]*task{}, keys: map[string]usedKey{}, pools: map[string]*pool{},
 		timers:   queue.New(func(t *task) *int32 { return &t.timerAt }),
 		agentIDs: map[string]*agentState{}, workers: map[string]*worker{},
-		caps: capRules(cfg.Caps), limits: map[string]*limit{},
+		caps: capRules(cfg.Caps), limits: map[string]*limit{}, crowds: map[string]*crowd{}, moves: map[uint64]*move{},
 	}
 	c.undo.batch = 1
 	c.draw = c.rng.IntN

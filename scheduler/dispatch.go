@@ -121,7 +121,8 @@ func (c *Core) fits(w *worker, k *shape) bool {
 // and there to the worker that was used last.
 func (c *Core) give(t *task) bool {
 	p, k := t.pool, t.class.shape
-	ask := route.Ask{Need: k.need}
+	doc := t.document()
+	ask := route.Ask{Need: k.need, Wish: c.wish(t, &doc)}
 	if !p.exec() {
 		ask.Held, ask.Only = true, c.idleHosts(p, k)
 	}
@@ -136,11 +137,13 @@ func (c *Core) give(t *task) bool {
 			w = v
 		}
 	}
-	if !c.assign(t, a, w) {
+	if !c.assign(t, a, w, doc) {
 		return false
 	}
 	c.cands[a.index].Recent++
-	a.placed[t.activeAt] = placement{policy: p.spec.Dispatch, choice: choice, bonus: ask.Wish.Bonus(choice.Index, &c.cands[choice.Index])}
+	bonus := ask.Wish.Bonus(choice.Index, &c.cands[choice.Index])
+	a.placed[t.activeAt] = placement{policy: p.spec.Dispatch, choice: choice, bonus: bonus}
+	c.leaveTrail(t, a, &doc)
 	return true
 }
 
@@ -153,7 +156,7 @@ func (c *Core) idleHosts(p *pool, k *shape) []bool {
 	return c.only
 }
 
-func (c *Core) assign(t *task, a *agentState, w *worker) bool {
+func (c *Core) assign(t *task, a *agentState, w *worker, doc models.TaskSpec) bool {
 	r := Record{Kind: recAssigned, Seq: t.seq, Lease: c.lease + 1, Agent: a.info.ID}
 	if w != nil {
 		r.Worker = w.id
@@ -162,7 +165,7 @@ func (c *Core) assign(t *task, a *agentState, w *worker) bool {
 		return false
 	}
 	c.told(t)
-	run := &Run{Kind: t.pool.spec.Kind, URL: t.pool.spec.URL, Worker: r.Worker, Task: t.document(), Attempt: int(t.attempt), Lease: t.lease}
+	run := &Run{Kind: t.pool.spec.Kind, URL: t.pool.spec.URL, Worker: r.Worker, Task: doc, Attempt: int(t.attempt), Lease: t.lease}
 	c.command(a, Command{Run: run}, false)
 	return true
 }

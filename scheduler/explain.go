@@ -18,7 +18,8 @@ func (c *Core) explainPlaced(t *task, fact func(string, ...any)) {
 // explainCandidates says how each agent stands towards a waiting task.
 func (c *Core) explainCandidates(t *task, fact func(string, ...any)) {
 	p := t.pool
-	ask := route.Ask{Need: t.class.need}
+	doc := t.document()
+	ask := route.Ask{Need: t.class.need, Wish: c.wish(t, &doc)}
 	if !p.exec() {
 		ask.Need = p.placing(ask.Need)
 	}

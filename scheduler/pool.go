@@ -72,6 +72,7 @@ type placement struct {
 	policy models.DispatchPolicy
 	choice route.Choice
 	bonus  route.Bonus
+	crowds []*crowd // of the labels that are kept track of
 }
 
 // worker is a process of a stdio pool.

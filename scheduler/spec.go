@@ -50,7 +50,8 @@ const (
 	hasDeadline
 	hasResources
 	hasLabels
-	specBits = iota
+	hasWishes // what of the affinity is not near
+	specBits  = iota
 )
 
 // specFlags says which fields of a document are there.
@@ -59,6 +60,7 @@ func specFlags(s *models.TaskSpec) (flags uint64) {
 		s.Description != "", len(s.Dependencies) > 0, s.OnDependencyFailure != "", s.AssignedTo != "", s.Pool != models.DefaultPool,
 		len(s.Capabilities) > 0, s.Affinity != nil, len(s.Run) > 0, s.HTTP != nil, len(s.Input) > 0, len(s.Env) > 0, s.Dir != "",
 		s.Stdin != "", s.Timeout != 0, s.Retries != 0, s.Backoff != 0, s.NotBefore != nil, s.Deadline != nil, s.Resources != nil, len(s.Labels) > 0,
+		s.Affinity != nil && (len(s.Affinity.Capabilities) > 0 || s.Affinity.Label != "" || s.Affinity.Data != "" || s.Affinity.AntiAffinity != ""),
 	} {
 		if there {
 			flags |= 1 << i
@@ -140,6 +142,11 @@ func appendSpec(b []byte, s *models.TaskSpec) ([]byte, error) {
 	}
 	if has(hasLabels) {
 		b = appendMap(b, s.Labels)
+	}
+	if has(hasWishes) {
+		a := s.Affinity
+		b = appendTexts(b, a.Capabilities)
+		b = appendText(appendText(appendText(b, a.Label), a.Data), a.AntiAffinity)
 	}
 	return b, nil
 }
@@ -236,6 +243,14 @@ func readSpec(body string, s *models.TaskSpec) error {
 	}
 	if has(hasLabels) {
 		s.Labels = d.pairs()
+	}
+	if has(hasWishes) {
+		if s.Affinity == nil {
+			d.fail("a task's document has wishes without an affinity")
+		} else {
+			a := s.Affinity
+			a.Capabilities, a.Label, a.Data, a.AntiAffinity = d.texts(), d.text(), d.text(), d.text()
+		}
 	}
 	if len(d.s) > 0 {
 		d.fail("%d bytes follow a task's document", len(d.s))

@@ -131,6 +131,7 @@ func TestJournalsWithDocumentsInJSONAreRead(t *testing.T) {
 	s.TaskID, s.Pool, s.Dependencies, s.HTTP, s.Input, s.Dir = "old", "default", nil, nil, nil, "/"
 	s.Priority, s.OnDependencyFailure, s.NotBefore, s.Deadline, s.Capabilities, s.AssignedTo = 50, "", nil, nil, nil, ""
 	s.Retries, s.Labels, s.Env = 1, map[string]string{"team": "a"}, map[string]string{"A": "b"}
+	s.Affinity.Label, s.Affinity.AntiAffinity = "team", "team"
 	text, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)

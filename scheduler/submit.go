@@ -137,6 +137,7 @@ func (c *Core) accept(spec *models.TaskSpec, body []byte, seq uint64) {
 		return
 	}
 	t := c.tasks[seq]
+	c.trail.followed(spec.Affinity)
 	c.told(t)
 	if p := t.pool; !p.exec() && p.ready()+p.starting == 0 {
 		if n := len(c.out.Decide); n == 0 || c.out.Decide[n-1] != p.spec.Name {

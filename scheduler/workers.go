@@ -63,9 +63,11 @@ func (c *Core) occupy(t *task) {
 func (c *Core) vacate(t *task) {
 	a := c.agent(t.last.agent)
 	i, last := int(t.activeAt), len(a.tasks)-1
+	c.leaveCrowds(a, &a.placed[i])
 	a.tasks[i], a.placed[i] = a.tasks[last], a.placed[last]
 	a.tasks[i].activeAt = int32(i) //nolint:gosec // as above
 	a.tasks[last] = nil
+	a.placed[last] = placement{}
 	a.tasks, a.placed = a.tasks[:last], a.placed[:last]
 	t.activeAt = queue.Absent
 	if t.class.count(-1); len(t.class.limits) > 0 {

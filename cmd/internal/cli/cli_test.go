@@ -237,7 +237,7 @@ func TestExitCodesAndErrorLines(t *testing.T) {
 func TestSubmitMakesATaskOfItsFlags(t *testing.T) {
 	f := filled()
 	r := run(t, f, "", "submit", "--id", "deploy-1", "--description", "d", "--priority", "high", "--after", "build-1,build-2", "--on-dependency-failure", "wait",
-		"--assigned-to", "here", "--pool", "gpu", "--capabilities", "ssd,gpu", "--near", "build-1", "--env", "A=1=2", "--env", "SECRET", "--dir", "sub", "--stdin", "in",
+		"--assigned-to", "here", "--pool", "gpu", "--capabilities", "ssd,gpu", "--near", "build-1", "--prefer", "ssd", "--near-label", "team", "--data", "set-1", "--anti-affinity", "team", "--env", "A=1=2", "--env", "SECRET", "--dir", "sub", "--stdin", "in",
 		"--timeout", "10m", "--retries", "3", "--backoff", "2s", "--not-before", "10m", "--deadline", "2026-11-24T20:00:00+01:00", "--cpu", "1.5", "--memory", "512MiB",
 		"--label", "team=a", "--label", "x=", "--", "sh", "-c", "echo hi", "--wait")
 	if r.code != 0 || r.out != "deploy-1\n" {
@@ -246,7 +246,7 @@ func TestSubmitMakesATaskOfItsFlags(t *testing.T) {
 	before, deadline := noon.Add(10*time.Minute), time.Date(2026, 11, 24, 19, 0, 0, 0, time.UTC)
 	want := models.TaskSpec{
 		TaskID: "deploy-1", Description: "d", Priority: 70, Dependencies: []string{"build-1", "build-2"}, OnDependencyFailure: "wait", AssignedTo: "here", Pool: "gpu",
-		Capabilities: []string{"ssd", "gpu"}, Affinity: &models.Affinity{Near: "build-1"}, Run: []string{"sh", "-c", "echo hi", "--wait"},
+		Capabilities: []string{"ssd", "gpu"}, Affinity: &models.Affinity{Near: "build-1", Capabilities: []string{"ssd"}, Label: "team", Data: "set-1", AntiAffinity: "team"}, Run: []string{"sh", "-c", "echo hi", "--wait"},
 		Env: map[string]string{"A": "1=2", "SECRET": "s"}, Dir: "/home/me/src/sub", Stdin: "in", Timeout: models.Duration(10 * time.Minute), Retries: 3,
 		Backoff: models.Duration(2 * time.Second), NotBefore: &before, Deadline: &deadline, Resources: &models.Resources{CPU: 1.5, Memory: 512 << 20},
 		Labels: map[string]string{"team": "a", "x": ""},

@@ -33,6 +33,8 @@ type submitFlags struct {
 	after, capabilities, labels, env             []string
 	inheritEnv                                   bool
 	dir, stdin, input, near                      string
+	prefer                                       []string
+	nearLabel, data, antiAffinity                string
 	address, method, body                        string
 	headers                                      []string
 	retries                                      int
@@ -74,6 +76,10 @@ go in several such batches, and it says so.`,
 	fl.StringVar(&f.pool, "pool", "", "`POOL` to run in (default \"default\")")
 	fl.StringSliceVar(&f.capabilities, "capabilities", nil, "what the agent must have, `A,B`")
 	fl.StringVar(&f.near, "near", "", "rather on the agent that ran this task, `ID`")
+	fl.StringSliceVar(&f.prefer, "prefer", nil, "rather on an agent with these capabilities, `A,B`")
+	fl.StringVar(&f.nearLabel, "near-label", "", "rather where tasks with its own value of this `LABEL` ran")
+	fl.StringVar(&f.data, "data", "", "rather where tasks with the same --data ran, `NAME`")
+	fl.StringVar(&f.antiAffinity, "anti-affinity", "", "rather away from tasks with its own value of this `LABEL`")
 	fl.StringVar(&f.input, "input", "", "a stdio or http pool's input, any `JSON`")
 	fl.StringVar(&f.address, "http", "", "send a request to this `URL` (http pools)")
 	fl.StringVar(&f.method, "http-method", "", "the request's `METHOD` (default POST)")
@@ -165,7 +171,7 @@ func (a *program) specs(cmd *cobra.Command, f submitFlags, command []string) (sp
 
 func taskFlags() []string {
 	return []string{
-		"id", "description", "priority", "after", "on-dependency-failure", "assigned-to", "pool", "capabilities", "near", "input", "http", "http-method", "http-header", "http-body", "env",
+		"id", "description", "priority", "after", "on-dependency-failure", "assigned-to", "pool", "capabilities", "near", "prefer", "near-label", "data", "anti-affinity", "input", "http", "http-method", "http-header", "http-body", "env",
 		"inherit-env", "dir", "stdin", "timeout", "retries", "backoff", "not-before", "deadline", "cpu", "memory", "label",
 	}
 }
@@ -183,8 +189,8 @@ func (a *program) fromFlags(f submitFlags, command []string) (models.TaskSpec, e
 	if f.pool != "" {
 		s.Pool = f.pool
 	}
-	if f.near != "" {
-		s.Affinity = &models.Affinity{Near: f.near}
+	if f.near != "" || len(f.prefer) > 0 || f.nearLabel != "" || f.data != "" || f.antiAffinity != "" {
+		s.Affinity = &models.Affinity{Near: f.near, Capabilities: f.prefer, Label: f.nearLabel, Data: f.data, AntiAffinity: f.antiAffinity}
 	}
 	if f.input != "" {
 		if !json.Valid([]byte(f.input)) {
