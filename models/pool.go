@@ -303,6 +303,32 @@ type DecisionInput struct {
 	HostCPU         float64         `json:"host_cpu"`          // 0 to 1 now; -1 unknown
 	HostCPUForecast float64         `json:"host_cpu_forecast"` // P50 0 to 1 over the lead; -1 unknown
 	Forecast        *DemandForecast `json:"forecast,omitempty"`
+	Arrived         uint64          `json:"arrived"` // tasks that ever arrived
+	Advice          *Advice         `json:"advice,omitempty"`
+}
+
+// Advice is what rules for the size of the pool would have cost on what has arrived
+// lately.
+type Advice struct {
+	RecentPerS float64      `json:"recent_per_s"`   // tasks that arrive a second, over as long as a worker takes to be there
+	ServiceS   float64      `json:"service_s"`      // mean run time, over half an hour
+	Candidates int          `json:"candidates"`     // rules that were compared
+	Best       *AdvisedRule `json:"best,omitempty"` // the cheapest one that kept to the share of late tasks
+	Rate       *AdvisedRule `json:"rate,omitempty"` // likewise, of those that look at the present rate only
+}
+
+// AdvisedRule is a rule for the size of a pool and what it would have cost.
+type AdvisedRule struct {
+	Rule     string  `json:"rule"`     // in words
+	Forecast bool    `json:"forecast"` // it expects more than the present rate tells
+	Model    bool    `json:"model"`    // its expectation is the forecast's
+	Load     float64 `json:"load"`     // busy workers that it expects until a worker started now can serve
+	Need     int     `json:"need"`     // workers that it asks for now
+	PriceS   float64 `json:"price_s"`  // worker-seconds that it spends to spare a late task
+	Spread   float64 `json:"spread"`   // relative spread of the load that it reckons with
+	Late     float64 `json:"late"`     // share of tasks that would have waited too long under it
+	Workers  float64 `json:"workers"`  // mean number of workers under it
+	Tasks    float64 `json:"tasks"`    // that the two rest on, older ones counting less
 }
 
 // DemandForecast is a pool's offered load ahead, in busy workers.

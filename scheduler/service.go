@@ -38,7 +38,8 @@ type Config struct {
 	DecisionInterval time.Duration
 	// MetricLag is how old a metric may be when it is looked at. Default: 1s.
 	MetricLag time.Duration
-	// Sizer decides a pool's size; needed. It must be pure; see autoscale.Decide.
+	// Sizer decides a pool's size; needed. It is called by one goroutine, reads no clock, and puts all that it
+	// goes by into the decision's inputs; see autoscale.Sizer.
 	Sizer func(models.PoolSpec, models.DecisionInput) models.Decision
 	// SnapshotEvery is how many bytes of frames are written between two snapshots;
 	// a snapshot is put off until as much was written as the last one had. Default: 64 MiB.

@@ -21,7 +21,7 @@ func (c *Core) DecisionInput(name string, now time.Time, interval, lag time.Dura
 		Now: now, Ready: p.ready(), Busy: p.busy(), Starting: p.starting, Queued: c.runnable(p),
 		OldestWaitS: p.oldestWait(ns), ArrivalsPerS: p.measure.arrivalRate(ns),
 		ServiceS: p.measure.mean, ServiceCV2: p.measure.cv2(), IntervalS: interval.Seconds(),
-		FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1,
+		FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1, Arrived: p.measure.totals.Arrived,
 	}
 	if p.exec() {
 		in.Ready = p.spec.Max

@@ -21,15 +21,11 @@ const gridPoints = 9
 // clock and keeps nothing. Numbers that are not finite count as unknown.
 func Decide(p models.PoolSpec, in models.DecisionInput) models.Decision {
 	clean(&in)
-	d := models.Decision{Pool: p.Name, At: in.Now, Policy: p.Policy, Inputs: in, Applied: p.Policy != models.PolicyRecommend}
-	d.Reactive = reactive(p, &in)
 	var peak float64
-	if in.Forecast != nil {
-		var at time.Time
-		d.Predicted, peak, at = predicted(p, &in)
-		d.PredictedAt = &at
-	}
+	d := models.Decision{Pool: p.Name, At: in.Now, Policy: p.Policy, Inputs: in, Applied: p.Policy != models.PolicyRecommend}
+	d.Predicted, peak, d.PredictedAt = expected(p, &in)
 	d.Gate, d.GateWhy = gate(p, &in)
+	d.Reactive = reactive(p, &in, d.Gate)
 	d.Want = d.Reactive
 	if d.Gate {
 		d.Want = max(d.Reactive, d.Predicted)
@@ -52,11 +48,33 @@ func clean(in *models.DecisionInput) {
 			*v = 0
 		}
 	}
+	if !sound(in.Advice) {
+		in.Advice = nil
+	}
 	for _, v := range []*float64{&in.HostCPU, &in.HostCPUForecast} {
 		if math.IsNaN(*v) || math.IsInf(*v, 0) {
 			*v = -1
 		}
 	}
+}
+
+// sound reports whether advice can be reckoned with; none can.
+func sound(a *models.Advice) bool {
+	if a == nil {
+		return true
+	}
+	numbers := []float64{a.RecentPerS, a.ServiceS}
+	for _, r := range []*models.AdvisedRule{a.Best, a.Rate} {
+		if r != nil {
+			numbers = append(numbers, float64(r.Need), r.Load, r.PriceS, r.Spread, r.Late, r.Workers, r.Tasks)
+		}
+	}
+	for _, v := range numbers {
+		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // serviceTime is what one task takes; a second until one has finished.
@@ -67,22 +85,62 @@ func serviceTime(in *models.DecisionInput) float64 {
 	return 1
 }
 
-// reactive is the size that what is here now asks for: enough for the present
-// rate by Erlang-C, and enough to start the backlog within the wait target, but
-// never more than a worker a task.
-func reactive(p models.PoolSpec, in *models.DecisionInput) int {
-	slo, service := p.SLO.Std().Seconds(), serviceTime(in)
+// reactive is the size that what is here now asks for: never less than the tasks
+// that run, enough for the present rate, and enough to clear what will still wait
+// when a worker that is started now is there.
+//
+// Without advice the rate of half a minute is staffed by Erlang-C. With advice the
+// rate is the mean of as long as a worker takes to be there, and where the forecast
+// does not count (open is false) it is staffed by the rule that has been the
+// cheapest of those that look at the rate only.
+func reactive(p models.PoolSpec, in *models.DecisionInput, open bool) int {
+	slo, service, perS, spare := p.SLO.Std().Seconds(), serviceTime(in), in.ArrivalsPerS, 0
+	if a := in.Advice; advised(in) {
+		service, perS = a.ServiceS, a.RecentPerS
+		if !open && a.Rate != nil {
+			spare = a.Rate.Need
+		}
+	} else {
+		spare = Workers([]float64{perS * service}, service, in.ServiceCV2, slo, p.Violations, p.Max)
+	}
 	present := in.Busy + in.Queued
-	flow := Workers([]float64{in.ArrivalsPerS * service}, service, in.ServiceCV2, slo, p.Violations, p.Max)
-	if in.Queued == 0 {
-		return max(in.Busy, flow)
+	need := presentNeed(perS, service, float64(in.Queued), in.Ready+in.Starting, in.LeadS, slo)
+	if in.Queued > 0 { // one worker a task is the most that a backlog is worth
+		need = min(need, max(present, presentNeed(perS, service, 0, 0, in.LeadS, slo)))
 	}
-	backlog := present
-	if left := slo - in.OldestWaitS; left > 0 {
-		clear := math.Ceil(in.ArrivalsPerS*service + float64(in.Queued)*service/left)
-		backlog = int(min(float64(present), clear))
+	return max(in.Busy, min(max(need, spare), p.Max))
+}
+
+// presentNeed is what keeps up with the present rate and clears, within one lead or
+// the wait target, the backlog that will still be there when new workers are: one
+// that is gone by then is not worth a start.
+func presentNeed(perS, serviceS, backlog float64, have int, leadS, slo float64) int {
+	load := perS * serviceS
+	want := math.Ceil(load)
+	if backlog > 0 {
+		if left := backlog + (perS-float64(have)/serviceS)*leadS; left > 0 {
+			want = math.Ceil(load + left*serviceS/math.Max(leadS, slo))
+		}
+		want = math.Max(want, 1)
 	}
-	return max(flow, backlog, in.Busy, 1)
+	return int(math.Min(want, math.MaxInt32))
+}
+
+// advised reports whether there is advice to go by.
+func advised(in *models.DecisionInput) bool {
+	return in.Advice != nil && in.Advice.Best != nil && in.Advice.ServiceS > 0
+}
+
+// expected is what the best rule or, without advice, the forecast asks for.
+func expected(p models.PoolSpec, in *models.DecisionInput) (workers int, peak float64, at *time.Time) {
+	switch {
+	case advised(in) && in.Advice.Best.Forecast:
+		return min(in.Advice.Best.Need, p.Max), in.Advice.Best.Load, nil
+	case in.Forecast == nil:
+		return 0, 0, nil
+	}
+	workers, peak, when := predicted(p, in)
+	return workers, peak, &when
 }
 
 // predicted is the size for the busiest step from now to one lead and one more
@@ -172,7 +230,9 @@ func capHostCPU(d *models.Decision, in *models.DecisionInput) {
 
 // capSlowScaleIn lets a pool shrink only when neither the last minutes nor the
 // forecast asks for the workers, when one has been idle long enough, and then by
-// a tenth at a time (at least one).
+// a tenth at a time (at least one). A rule that has been compared with others holds
+// on to workers for as long as has paid, so that with advice only the idle time
+// counts.
 func capSlowScaleIn(d *models.Decision, p models.PoolSpec, in *models.DecisionInput) {
 	if p.Kind.Slots() || p.Policy == models.PolicyStatic {
 		return
@@ -181,7 +241,7 @@ func capSlowScaleIn(d *models.Decision, p models.PoolSpec, in *models.DecisionIn
 	if d.Want >= current {
 		return
 	}
-	if in.RecentNeedMax > d.Want {
+	if !advised(in) && in.RecentNeedMax > d.Want {
 		applyCap(d, "scale_in", min(current, in.RecentNeedMax), "the need was that high within the scale-in window")
 	}
 	if d.Want >= current {
@@ -191,7 +251,7 @@ func capSlowScaleIn(d *models.Decision, p models.PoolSpec, in *models.DecisionIn
 		applyCap(d, "scale_in", current, fmt.Sprintf("no worker has been idle for %s yet", p.IdleTimeout))
 		return
 	}
-	if slowest := current - max(1, current/10); d.Want < slowest {
+	if slowest := current - max(1, current/10); !advised(in) && d.Want < slowest {
 		applyCap(d, "scale_in", slowest, "a pool shrinks by a tenth at a time")
 	}
 }
@@ -234,11 +294,17 @@ func sentence(d *models.Decision, p models.PoolSpec, in *models.DecisionInput, p
 		b.WriteString("the policy is static, so the pool stays at its max")
 	case p.Kind.Slots():
 		fmt.Fprintf(&b, "%s slots cost nothing while idle, so all are open; %d busy and %d queued use %d", p.Kind, in.Busy, in.Queued, min(d.Want, in.Busy+in.Queued))
+	case d.Gate && advised(in):
+		r := in.Advice.Best
+		fmt.Fprintf(&b, "%s lets expect up to %.1f busy workers within the %.1fs until a new one is there, which asks for %d, and what is here now for %d", r.Rule, peak, in.LeadS, d.Predicted, d.Reactive)
 	case d.Gate && d.Predicted > d.Reactive:
 		fmt.Fprintf(&b, "%s expects up to %.1f busy workers at %s and a worker takes %.1fs to be there, while what is here now asks for %d",
 			in.Forecast.Model, peak, d.PredictedAt.Format("15:04:05"), in.LeadS, d.Reactive)
 	default:
 		fmt.Fprintf(&b, "%d busy, %d queued and %.2g tasks/s of %.2gs ask for %d", in.Busy, in.Queued, in.ArrivalsPerS, serviceTime(in), d.Reactive)
+		if advised(in) && in.Advice.Rate != nil {
+			fmt.Fprintf(&b, " (%s, and what has been worth its price beside it: %d)", in.Advice.Rate.Rule, in.Advice.Rate.Need)
+		}
 		if d.Gate {
 			fmt.Fprintf(&b, ", and the forecast for no more (%d)", d.Predicted)
 		} else if d.GateWhy != "" {

@@ -11,6 +11,15 @@
 //	                          gate: skill, coverage,               slow scale-in
 //	                          drift, age, cold start
 //
+// An Advisor says which expectation of the load and which way to staff it would have
+// been the cheapest on what has arrived lately; a Sizer has one for each pool and
+// puts its advice into the decision's inputs. Then that rule is what predicts, and
+// the gate asks whether looking ahead would have paid:
+//
+//	arrivals ─► signals × sizings ─► shadow pools ─► late share, worker-hours ─► advice
+//	            rate, day, week,     price of a
+//	            forecast             late task
+//
 // A closed gate leaves the reactive rule in charge, so a bad forecast costs idle
 // workers at worst, never a wait that reacting would have avoided.
 package autoscale

@@ -10,19 +10,21 @@ import (
 
 // Names of the policies.
 const (
-	Predictive = "predictive" // ours: max(reactive, gate × forecast), autoscale.Decide
-	Reactive   = "reactive"   // ours without the forecast, autoscale.Decide
-	KEDA       = "keda"       // ceil(tasks waiting or running / target), scale-in after 5 minutes
-	KPA        = "kpa"        // Knative's: concurrency over a stable and a panic window
-	Erlang     = "erlang"     // the present rate by Erlang-C, scale-in after 5 minutes
-	Offset     = "offset"     // the largest load of now, and of a day and a week before a new worker is of use, by Erlang-C
-	Static     = "static"     // one size, always
-	Oracle     = "oracle"     // knows arrivals and run times, but not the cold starts
+	Predictive = "predictive"    // ours: max(reactive, gate × forecast), autoscale.Decide
+	Ours       = "ours-reactive" // ours without the forecast, autoscale.Decide
+	Reactive   = "reactive"      // the horizontal pod autoscaler's: tasks a ready worker over a target
+	KEDA       = "keda"          // ceil(tasks waiting or running / target), scale-in after 5 minutes
+	KPA        = "kpa"           // Knative's: concurrency over a stable and a panic window
+	Erlang     = "erlang"        // the present rate by Erlang-C, scale-in after 5 minutes
+	PHPA       = "phpa"          // Holt-Winters on the load, a day's season, by Erlang-C
+	Offset     = "offset"        // the largest load of now, and of a day and a week before a new worker is of use, by Erlang-C
+	Static     = "static"        // one size, always
+	Oracle     = "oracle"        // knows arrivals and run times, but not the cold starts
 )
 
 // Policies lists every policy, in the order of a report.
 func Policies() []string {
-	return []string{Predictive, Reactive, KEDA, KPA, Erlang, Offset, Static, Oracle}
+	return []string{Predictive, Ours, Reactive, KEDA, KPA, Erlang, PHPA, Offset, Static, Oracle}
 }
 
 // knob is a policy's one setting: its default and the two ends between which a
@@ -36,13 +38,13 @@ type knob struct {
 
 func (c *Config) knobOf(policy string, p *problem) knob {
 	switch policy {
-	case Predictive, Reactive, Erlang: // the share of late tasks that Erlang-C is asked for
+	case Predictive, Ours, Erlang: // the share of late tasks that Erlang-C is asked for
 		return knob{name: "violations", standard: c.Violations, cheap: 0.99, dear: 1e-9, logarithmic: true}
 	case KEDA:
 		return knob{name: "tasks a worker", standard: 1, cheap: 4, dear: 0.2, logarithmic: true}
-	case KPA:
+	case KPA, Reactive:
 		return knob{name: "target utilisation", standard: 0.7, cheap: 1.5, dear: 0.1, logarithmic: true}
-	case Offset:
+	case Offset, PHPA:
 		return knob{name: "margin", standard: 1, cheap: 0.6, dear: 4, logarithmic: true}
 	case Static:
 		return knob{name: "workers", standard: float64(p.peak), cheap: math.Ceil(p.busy), dear: float64(2 * p.peak), full: true}
@@ -72,10 +74,14 @@ func (p *problem) sizer(policy string, setting float64) (models.PoolSpec, Sizer)
 	switch policy {
 	case Predictive:
 		spec.Policy, spec.Violations = models.PolicyPredictive, setting
-		return spec, autoscale.Decide
-	case Reactive:
+		return spec, p.advised(spec)
+	case Ours:
 		spec.Violations = setting
-		return spec, autoscale.Decide
+		return spec, p.advised(spec)
+	case Reactive:
+		return spec, p.hpa(setting)
+	case PHPA:
+		return spec, p.phpa(setting)
 	case Static:
 		spec.Policy, spec.Max = models.PolicyStatic, max(1, int(setting))
 		spec.Min = min(spec.Min, spec.Max)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"loadstar/models"
+	"loadstar/scheduler/autoscale"
 )
 
 // metricLag is how old what a decision sees may be, as live.
@@ -132,6 +133,8 @@ type problem struct {
 	need      []int                    // by bin, by Erlang-C for the true rate
 	peak      int                      // the largest after the warm-up
 	busy      float64                  // mean offered load after the warm-up
+	once      sync.Once
+	learned   *autoscale.Advisor // what the warm-up teaches
 }
 
 // Run replays the workload under each policy.
@@ -179,10 +182,6 @@ func newProblem(ctx context.Context, cfg Config, w *Workload) (*problem, error) 
 	return p, p.foresee(ctx)
 }
 
-// forecastLead is how many bins before the warm-up's end forecasts begin, so that
-// there are scores by then.
-const forecastLead = 600
-
 // foresee makes every forecast, each from what had been seen by then. They are the
 // same for all policies: the offered load does not depend on the pool's size.
 func (p *problem) foresee(ctx context.Context) error {
@@ -192,15 +191,12 @@ func (p *problem) foresee(ctx context.Context) error {
 	reach := 2*(p.cfg.ColdStart.Seconds()*1.2+p.cfg.Interval.Seconds()+metricLag.Seconds()) + p.cfg.Interval.Seconds()
 	f := p.cfg.NewForecaster(p.w.Bin, int(math.Ceil(reach/p.w.Bin.Seconds()))+2)
 	p.forecasts = make([]*models.DemandForecast, len(p.w.Load)+1)
-	first := int(p.cfg.from(p.w)/p.w.Bin) - forecastLead
 	for i, load := range p.w.Load {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		f.Observe(p.w.Start.Add(time.Duration(i+1)*p.w.Bin), load)
-		if i+1 >= first {
-			p.forecasts[i+1] = f.Demand()
-		}
+		p.forecasts[i+1] = f.Demand()
 	}
 	return nil
 }

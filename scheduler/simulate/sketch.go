@@ -40,6 +40,7 @@ type sketch struct {
 	coldAt   int
 	coldP90  float64
 	needs    recent // of the decisions
+	arrived  uint64
 }
 
 func newSketch(v *world, spec models.PoolSpec) *sketch {
@@ -57,6 +58,7 @@ func (s *sketch) arrive(job int) {
 	s.shift(s.ns() / 1e9)
 	s.arrivals[(s.ns()/1e9)&63]++
 	s.queue = append(s.queue, job)
+	s.arrived++
 	if s.up+s.starting == 0 {
 		s.early()
 	}
@@ -152,7 +154,7 @@ func (s *sketch) input() (models.PoolSpec, models.DecisionInput) {
 	now := s.clock()
 	in := models.DecisionInput{
 		Now: now, Ready: s.up, Busy: s.busy, Starting: s.starting, Queued: len(s.queue), ArrivalsPerS: s.rate(),
-		ServiceS: s.mean, IntervalS: s.cfg.Interval.Seconds(), FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1,
+		ServiceS: s.mean, IntervalS: s.cfg.Interval.Seconds(), FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1, Arrived: s.arrived,
 	}
 	if s.mean > 0 {
 		in.ServiceCV2 = s.variance / (s.mean * s.mean)

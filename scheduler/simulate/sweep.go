@@ -118,9 +118,12 @@ func (p *problem) run(ctx context.Context, policy string, k knob, setting float6
 // runIn is how long before the warm-up's end a run begins, to be in full swing by then.
 func (p *problem) runIn() time.Duration { return max(30*time.Minute, 5*p.cfg.ColdStart) }
 
+// begin is when a run begins.
+func (p *problem) begin() time.Duration { return max(0, p.cfg.from(p.w)-p.runIn()) }
+
 func (p *problem) world(policy string, setting float64, sketched bool) (*world, error) {
 	spec, sizer := p.sizer(policy, setting)
-	v := newWorld(p.cfg, p.w, max(0, p.cfg.from(p.w)-p.runIn()), sizer)
+	v := newWorld(p.cfg, p.w, p.begin(), sizer)
 	v.forecasts, v.meter.need = p.forecasts, p.need
 	if sketched {
 		v.engine = newSketch(v, spec)

@@ -72,7 +72,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 		Telemetry: steps,
 		Journal:   d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
 		Core:  scheduler.CoreConfig{Caps: d.cfg.Caps, ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std()},
-		Sizer: autoscale.Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
+		Sizer: autoscale.NewSizer().Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
 	})
 	return err
 }

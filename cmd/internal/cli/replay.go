@@ -306,7 +306,7 @@ func compared(r *simulate.Report, ours *simulate.Result) string {
 		switch {
 		case c.Policy == simulate.Oracle:
 			oracle = c
-		case c.Policy == simulate.Predictive || c.Policy == simulate.Static || !c.Met:
+		case c.Policy == simulate.Predictive || c.Policy == simulate.Ours || c.Policy == simulate.Static || !c.Met:
 		case best == nil || c.WorkerHours < best.WorkerHours:
 			best = c
 		}
