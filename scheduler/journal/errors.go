@@ -21,6 +21,9 @@ var ErrNotLoaded = errors.New("the journal was not loaded")
 // ErrClosed says that the journal was closed.
 var ErrClosed = errors.New("the journal is closed")
 
+// remedy is what to do about damage.
+const remedy = "nothing was changed: loadstar doctor says what a repair would keep, loadstar doctor --repair does it and keeps the damaged files"
+
 // GapError says that acknowledged frames are missing. No frame was changed on disk.
 type GapError struct {
 	From, To uint64    // the missing sequences, both inclusive
@@ -34,7 +37,7 @@ func (e *GapError) Error() string {
 	if e.To > e.From {
 		what = fmt.Sprintf("frames %d to %d are missing (%d of them)", e.From, e.To, e.To-e.From+1)
 	}
-	return fmt.Sprintf("journal: %s: %s; lost is what was recorded %s", what, e.Why, between(e.Before, e.After))
+	return fmt.Sprintf("journal: %s: %s; lost is what was recorded %s; %s", what, e.Why, between(e.Before, e.After), remedy)
 }
 
 func between(before, after time.Time) string {
@@ -75,5 +78,5 @@ func (e *CorruptError) Error() string {
 	case e.Last == e.Seq:
 		lost = fmt.Sprintf("lost is what was recorded in frame %d", e.Seq)
 	}
-	return fmt.Sprintf("journal: message %d of %s is damaged%s: %s; %s", e.Seq, e.Stream, where, e.Why, lost)
+	return fmt.Sprintf("journal: message %d of %s is damaged%s: %s; %s; %s", e.Seq, e.Stream, where, e.Why, lost, remedy)
 }

@@ -62,3 +62,35 @@ func FuzzScanBlock(f *testing.F) {
 		decodeMark(data)
 	})
 }
+
+// FuzzSalvage reads damaged block files of both streams: it must take whole frames
+// alone, in order, each at most once.
+func FuzzSalvage(f *testing.F) {
+	var both []byte
+	sum := uint32(0)
+	for seq := range uint64(3) {
+		message, own := appendFrame(nil, kindFrame, seq+1, sum, []byte{byte(seq)})
+		sum = own
+		both = append(append(both, message...), 1, 2, 3)
+	}
+	chunk, last := appendFrame(nil, kindChunk, 0, 0, []byte("chunk"))
+	end, _ := appendFrame(nil, kindManifest, 1, last, []byte(`{"generation":1,"count":1,"covered":2}`))
+	f.Add(both, append(append([]byte(chunkSubjects+".1"), chunk...), end...), uint64(5))
+	f.Fuzz(func(t *testing.T, frames, snapshots []byte, acked uint64) {
+		var r Remains
+		covered, chain := r.snapshot(r.block(nil, snapshots, "1.blk", snapshotStream, 0, true))
+		r.follow(r.block(nil, frames, "1.blk", journalStream, acked, true), covered, chain, acked)
+		before := uint64(0)
+		for i, f := range r.Frames {
+			if i > 0 && f.Seq <= before {
+				t.Fatalf("frame %d follows frame %d", f.Seq, before)
+			}
+			before = f.Seq
+		}
+		for i := range r.Damage {
+			if r.Damage[i].String() == "" || r.Damage[i].From > r.Damage[i].To {
+				t.Fatalf("%+v", r.Damage[i])
+			}
+		}
+	})
+}

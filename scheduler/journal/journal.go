@@ -113,6 +113,9 @@ func Open(ctx context.Context, cfg Config) (*Journal, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	cfg = cfg.withDefaults()
+	if fresh := unfinishedRepair(cfg.Dir); fresh != "" {
+		return nil, fmt.Errorf("journal: a repair was broken off before %s took the place of %s: loadstar doctor --repair ends it", fresh, cfg.Dir)
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"loadstar/cmd/internal/app"
 	"loadstar/cmd/internal/config"
+	"loadstar/models"
 	"loadstar/scheduler/client"
-	"loadstar/scheduler/journal"
 )
 
 // finding is one thing that doctor looked at.
@@ -24,19 +26,25 @@ type finding struct {
 
 func (a *program) doctorCmd() *cobra.Command {
 	var o output
+	var repair bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong: configuration, state folder, journal, daemon, pools",
 		Long: `Look for what is wrong: configuration, state folder, journal, daemon, pools.
 
-Where no daemon runs, the whole journal is read and verified. No task is changed.
-The exit code is 1 where something is wrong.`,
+Where no daemon runs, the whole journal is read and verified; where it is damaged,
+it is said what is lost and what a repair would keep. Nothing is changed without
+--repair. The exit code is 1 where something is wrong.
+
+--repair puts in the place of a damaged journal what can be kept of it: all before
+the damage, and behind it whatever still fits. The damaged files are kept in
+journal.damaged-TIME beside it. It needs the state folder to itself.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err
 			}
-			findings := a.examine(cmd)
+			findings := a.examine(cmd, repair)
 			v := view{json: findings, head: []string{"check", "ok", "message"}}
 			bad := 0
 			for _, f := range findings {
@@ -60,10 +68,11 @@ The exit code is 1 where something is wrong.`,
 		},
 	}
 	o.flags(cmd, false)
+	cmd.Flags().BoolVar(&repair, "repair", false, "replace a damaged journal by what can be kept of it")
 	return cmd
 }
 
-func (a *program) examine(cmd *cobra.Command) []finding {
+func (a *program) examine(cmd *cobra.Command, repair bool) []finding {
 	cfg, err := a.config(cmd)
 	if err != nil {
 		return []finding{{Check: "configuration", Message: err.Error()}}
@@ -81,9 +90,12 @@ func (a *program) examine(cmd *cobra.Command) []finding {
 	switch {
 	case errors.Is(err, client.ErrNoDaemon) && cfg.URL == "":
 		out = append(out, finding{Check: "daemon", OK: true, Message: "none runs on " + cfg.StateDir})
-		return append(out, a.journalCheck(cmd.Context(), cfg))
+		return append(out, a.journalCheck(cmd.Context(), cfg, repair)...)
 	case err != nil:
 		return append(out, finding{Check: "daemon", Message: err.Error()})
+	}
+	if repair {
+		return append(out, finding{Check: "repair", Message: fmt.Sprintf("a daemon runs (process %d): stop it first", info.PID)})
 	}
 	out = append(out, finding{Check: "daemon", OK: true, Message: fmt.Sprintf("version %s, process %d, up for %s", info.Version, info.PID, span(a.deps.Now().Sub(info.StartedAt)))})
 	if err := b.Ready(cmd.Context()); err != nil {
@@ -128,40 +140,64 @@ func folder(dir string) finding {
 	return f
 }
 
-// journalCheck verifies the journal of a state folder that no daemon has in use.
-func (a *program) journalCheck(ctx context.Context, cfg config.Config) finding {
+// journalCheck verifies the journal of a state folder that no daemon has in use,
+// and says what a repair would keep, or has kept.
+func (a *program) journalCheck(ctx context.Context, cfg config.Config, repair bool) []finding {
 	f := finding{Check: "journal"}
 	dir := filepath.Join(cfg.StateDir, "journal")
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+	if there, err := filepath.Glob(dir + "*"); err == nil && len(there) == 0 && cfg.NATS == "" {
 		f.OK, f.Message = true, "none yet"
-		return f
+		return []finding{f}
 	}
-	report, err := a.verify(ctx, cfg, dir)
+	if repair && cfg.NATS != "" {
+		f.Message = "it is on a NATS cluster, which has to mend it"
+		return []finding{f}
+	}
+	h, err := app.ExamineJournal(ctx, cfg, repair, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), a.deps.Now())
+	var out []finding
+	if h != nil && h.Finished {
+		out = append(out, finding{Check: "repair", OK: true, Message: "one that was broken off was brought to its end"})
+	}
 	switch {
 	case err != nil:
 		f.Message = err.Error()
-	case report.Problem != "":
-		f.Message = report.Problem
-	default:
+		return append(out, f)
+	case h.Problem == "":
 		f.OK = true
-		f.Message = fmt.Sprintf("%s after a snapshot of %s that covers %d: all verified", plural(report.Frames, "frame"), plural(report.Chunks, "chunk"), report.Covered)
+		f.Message = fmt.Sprintf("%s after a snapshot of %s that covers %d: all verified", plural(h.Report.Frames, "frame"), plural(h.Report.Chunks, "chunk"), h.Report.Covered)
+		return append(out, f)
 	}
-	return f
+	repaired := h.Kept != ""
+	f.OK, f.Message = repaired, h.Problem
+	out = append(out, f)
+	for i := range h.Damage {
+		out = append(out, finding{Check: "damage", OK: repaired, Message: h.Damage[i].String()})
+	}
+	for _, why := range h.Mended.Why {
+		out = append(out, finding{Check: "dropped", OK: repaired, Message: why})
+	}
+	return append(out, finding{Check: "repair", OK: repaired, Message: repairText(h)})
 }
 
-func (a *program) verify(ctx context.Context, cfg config.Config, dir string) (report journal.Report, err error) {
-	lock, err := journal.LockDir(cfg.StateDir)
-	if err != nil {
-		return report, err
+// repairText says what a repair keeps and what is lost.
+func repairText(h *app.JournalHealth) string {
+	m := h.Mended
+	total := 0
+	var kept []string
+	for _, s := range models.States() {
+		if n := m.Tasks[s]; n > 0 {
+			kept = append(kept, fmt.Sprintf("%d %s", n, s))
+		}
+		total += m.Tasks[s]
 	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	j, err := journal.Open(ctx, journal.Config{
-		Dir: dir, URL: cfg.NATS,
-		Logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
-	if err != nil {
-		return report, err
+	text := plural(total, "task")
+	if len(kept) > 0 {
+		text += " (" + strings.Join(kept, ", ") + ")"
 	}
-	defer func() { err = errors.Join(err, j.Close()) }()
-	return j.Check(ctx)
+	lost := fmt.Sprintf("lost: %s; %s of which nothing is known any more; %s dropped that told of what is lost",
+		plural(int(h.Lost), "frame"), plural(m.Missing, "task"), plural(m.Dropped, "record")) //nolint:gosec // a count
+	if h.Kept == "" {
+		return fmt.Sprintf("loadstar doctor --repair would keep %s; %s; the damaged files would stay beside the journal", text, lost)
+	}
+	return fmt.Sprintf("done: kept %s; %s; the damaged files are in %s", text, lost, h.Kept)
 }
