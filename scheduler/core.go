@@ -43,6 +43,8 @@ type CoreConfig struct {
 	// Caps hold over all pools: how many tasks with a label agents may have at once,
 	// as models.CheckCaps has them. Default: none.
 	Caps map[string]int
+	// Balance says when work that has not begun is moved between agents.
+	Balance route.Balance
 	// Steps keeps the steps that tasks go through, for telemetry. Default: off.
 	Steps bool
 	// Seed makes the jitter repeatable. Default: 1.
@@ -60,6 +62,7 @@ func (c CoreConfig) withDefaults() CoreConfig {
 	setDefault(&c.KeepDecisions, 2000)
 	setDefault(&c.ScaleInWindow, 5*time.Minute)
 	setDefault(&c.Seed, 1)
+	c.Balance = c.Balance.WithDefaults()
 	return c
 }
 
@@ -85,6 +88,9 @@ func (c *CoreConfig) Validate() error {
 		if n < 0 {
 			return models.Invalid(name, "%d is negative", n)
 		}
+	}
+	if err := c.Balance.Validate(); err != nil {
+		return err
 	}
 	return models.CheckCaps("caps", c.Caps)
 }
@@ -126,6 +132,7 @@ type Core struct {
 	trail    trail
 	crowds   map[string]*crowd // by kind
 	moves    map[uint64]*move  // tasks that were taken from an agent lately, by place
+	balanced int64             // when the last round was
 	emptied  []*class          // may be forgotten at the end of the step
 	workers  map[string]*worker
 	workerNo int

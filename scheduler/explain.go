@@ -9,6 +9,7 @@ const maxStanding = 8
 
 // explainPlaced says why a task is on its agent.
 func (c *Core) explainPlaced(t *task, fact func(string, ...any)) {
+	c.explainMove(t, fact)
 	a := c.agent(t.last.agent)
 	if p := &a.placed[t.activeAt]; p.policy != "" {
 		fact("%s", route.Why(p.policy, c.cands, p.choice, p.bonus))
@@ -17,6 +18,7 @@ func (c *Core) explainPlaced(t *task, fact func(string, ...any)) {
 
 // explainCandidates says how each agent stands towards a waiting task.
 func (c *Core) explainCandidates(t *task, fact func(string, ...any)) {
+	c.explainMove(t, fact)
 	p := t.pool
 	doc := t.document()
 	ask := route.Ask{Need: t.class.need, Wish: c.wish(t, &doc)}

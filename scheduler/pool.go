@@ -57,6 +57,7 @@ type agentState struct {
 	info    models.Agent
 	tasks   []*task     // what it has
 	placed  []placement // how it came to have it, as tasks
+	window  beats       // its load of late
 	workers int
 	missed  int  // ticks since it was heard
 	beats   bool // it sends heartbeats

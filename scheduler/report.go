@@ -87,7 +87,7 @@ func (c *Core) leave(id string) {
 		return
 	}
 	c.depart(a)
-	a.info.State = route.Lost
+	a.info.State, a.window = route.Lost, beats{}
 	c.setCandidates()
 	c.lose(a, "its agent "+id+" was lost")
 	c.forgetWorkers(a)
@@ -158,6 +158,7 @@ func (c *Core) tick() {
 	for _, p := range c.poolList {
 		p.dirty = true
 	}
+	c.rebalance()
 }
 
 // report takes in what an agent says.
@@ -167,6 +168,7 @@ func (c *Core) report(r *Report) {
 	switch {
 	case r.Heartbeat != nil:
 		a.beats = true
+		a.window.add(c.cfg.Balance.Load(r.Heartbeat.CPU, r.Heartbeat.Memory), c.cfg.Balance.Window)
 	case r.WorkerReady != nil:
 		c.workerReady(a, r.WorkerReady)
 	case r.WorkerGone != nil:
@@ -252,8 +254,11 @@ func (c *Core) returned(a *agentState, r *Returned) {
 		c.refused++
 	case t.toCancel:
 		c.attemptEnded(t, c.now, outcomeCancelled, nil, "", false)
-	case c.emit(Record{Kind: recReturned, Seq: t.seq}):
-		c.told(t)
+	default:
+		why := c.takenBack(t)
+		if c.emit(Record{Kind: recReturned, Seq: t.seq, Text: why}) {
+			c.toldMove(t, why)
+		}
 	}
 }
 

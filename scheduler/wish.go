@@ -88,12 +88,15 @@ type crowd struct {
 // wish is what a task would like of its agent, as things are; nil where it is nothing.
 func (c *Core) wish(t *task, doc *models.TaskSpec) *route.Wish {
 	moved, a := c.moves[t.seq], doc.Affinity
+	if moved != nil && (!moved.done || !c.cooling(moved)) {
+		moved = nil
+	}
 	if a == nil && moved == nil {
 		return nil
 	}
 	w := new(route.Wish)
 	if moved != nil {
-		w.Avoid = moved.from
+		w.Avoid, w.Toward = moved.from, moved.to
 	}
 	if a == nil {
 		return w
@@ -159,9 +162,4 @@ func (c *Core) leaveCrowds(a *agentState, p *placement) {
 			delete(c.crowds, g.kind)
 		}
 	}
-}
-
-// move is what is remembered of a task that was taken from an agent.
-type move struct {
-	from string
 }

@@ -15,6 +15,7 @@ type Wish struct {
 	Data   []string  // agents that had work with the same data, the last one first
 	Spread []float64 // by candidate: how much work of the same label value it has, 1 is the most
 	Avoid  string    // the agent that it was taken from
+	Toward string    // the agent that it was taken from there for
 }
 
 // What each kind of wish is worth, in units of load: 1 is the difference between
@@ -25,12 +26,13 @@ const (
 	worthKin    = 0.4
 	worthData   = 0.5
 	worthSpread = -0.5
+	worthToward = 2  // as long as it is free
 	worthAvoid  = -4 // more than any load: it goes back only where nobody else is free
 )
 
 // Bonus is how far a candidate meets a wish, kind by kind, in units of load.
 type Bonus struct {
-	Near, Prefer, Kin, Data, Spread, Avoid float64
+	Near, Prefer, Kin, Data, Spread, Avoid, Toward float64
 }
 
 // Bonus is what a candidate meets of the wish.
@@ -58,6 +60,9 @@ func (w *Wish) Bonus(i int, c *Candidate) (b Bonus) {
 	if w.Avoid != "" && w.Avoid == id {
 		b.Avoid = worthAvoid
 	}
+	if w.Toward != "" && w.Toward == id {
+		b.Toward = worthToward
+	}
 	return b
 }
 
@@ -70,7 +75,9 @@ func recency(agents []string, id string) float64 {
 }
 
 // Sum is all of it together.
-func (b Bonus) Sum() float64 { return b.Near + b.Prefer + b.Kin + b.Data + b.Spread + b.Avoid }
+func (b Bonus) Sum() float64 {
+	return b.Near + b.Prefer + b.Kin + b.Data + b.Spread + b.Avoid + b.Toward
+}
 
 // worth is what a wish takes off the load of a candidate.
 func (w *Wish) worth(i int, c *Candidate) float64 {
@@ -89,7 +96,7 @@ func (b Bonus) String() string {
 	for _, k := range [...]struct {
 		name  string
 		worth float64
-	}{{"near", b.Near}, {"capabilities", b.Prefer}, {"label", b.Kin}, {"data", b.Data}, {"anti-affinity", b.Spread}, {"taken from it", b.Avoid}} {
+	}{{"near", b.Near}, {"capabilities", b.Prefer}, {"label", b.Kin}, {"data", b.Data}, {"anti-affinity", b.Spread}, {"taken from it", b.Avoid}, {"moved to it", b.Toward}} {
 		if k.worth != 0 {
 			parts = append(parts, fmt.Sprintf("%s %+.2f", k.name, k.worth))
 		}

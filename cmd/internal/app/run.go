@@ -71,7 +71,10 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 	d.scheduler, err = scheduler.New(scheduler.Config{
 		Telemetry: steps,
 		Journal:   d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
-		Core:  scheduler.CoreConfig{Caps: d.cfg.Caps, ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std()},
+		Core: scheduler.CoreConfig{
+			Caps: d.cfg.Caps, Balance: d.cfg.Rebalance.Balance(),
+			ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std(),
+		},
 		Sizer: autoscale.NewSizer().Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
 	})
 	return err

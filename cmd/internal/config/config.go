@@ -10,6 +10,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"loadstar/models"
+	"loadstar/scheduler/route"
 )
 
 // Config is everything that can be set, with its default.
@@ -48,6 +49,8 @@ type Config struct {
 	// LoadWeights say how much CPU, memory and waiting for io count in the load score
 	// of this host's agent; their sum need not be 1. Default: 0.5, 0.3, 0.2.
 	LoadWeights LoadWeights `json:"load_weights"`
+	// Rebalance says when work that has not begun is moved from loaded agents to idle ones.
+	Rebalance Rebalance `json:"rebalance"`
 	// SampleInterval is the collector's step. Default: 1s.
 	SampleInterval models.Duration `json:"sample_interval"`
 	// DecisionInterval is the time between two decisions of a pool's size. Default: 2s.
@@ -80,6 +83,48 @@ type LoadWeights struct {
 	IO     float64 `json:"io"`
 }
 
+// Rebalance sets when work is moved between agents, and how much; see route.Balance.
+type Rebalance struct {
+	Every    models.Duration `json:"every"`     // between two rounds; 0 is never. Default: 5s
+	CPU      float64         `json:"cpu"`       // weight of the CPU in an agent's load. Default: 0.6
+	Memory   float64         `json:"memory"`    // weight of the memory. Default: 0.4
+	Window   int             `json:"window"`    // heartbeats that a load is the mean of. Default: 5
+	Spread   float64         `json:"spread"`    // standard deviation of the loads up to which nothing is moved. Default: 0.2
+	MaxMoves int             `json:"max_moves"` // of a round. Default: 8
+	CoolDown models.Duration `json:"cool_down"` // how long a moved task is left alone. Default: 1m
+}
+
+// Balance is the same for the scheduler.
+func (r Rebalance) Balance() route.Balance {
+	b := route.Balance{
+		Every: r.Every.Std(), CPU: r.CPU, Memory: r.Memory, Window: r.Window,
+		Spread: r.Spread, MaxMoves: r.MaxMoves, CoolDown: r.CoolDown.Std(),
+	}
+	if b.Every == 0 {
+		b.Every = -1
+	}
+	return b
+}
+
+func (r Rebalance) validate() error {
+	switch {
+	case r.Every < 0:
+		return models.Invalid("rebalance.every", "%s is negative", r.Every)
+	case r.Window < 1:
+		return models.Invalid("rebalance.window", "%d is less than 1", r.Window)
+	case r.MaxMoves < 1:
+		return models.Invalid("rebalance.max_moves", "%d is less than 1", r.MaxMoves)
+	case !(r.Spread > 0):
+		return models.Invalid("rebalance.spread", "%v is not between 0 and 1", r.Spread)
+	case r.CoolDown <= 0:
+		return models.Invalid("rebalance.cool_down", "%s is not positive", r.CoolDown)
+	case !(r.CPU+r.Memory > 0):
+		return models.Invalid("rebalance.cpu, rebalance.memory", "one of them must be positive")
+	}
+	b := r.Balance()
+	return b.Validate()
+}
+
 func (w LoadWeights) valid() bool {
 	return w.CPU >= 0 && w.Memory >= 0 && w.IO >= 0 && w.CPU+w.Memory+w.IO > 0 && w.CPU+w.Memory+w.IO < 1e9 // NaN is refused, too
 }
@@ -103,8 +148,11 @@ func Default() Config {
 		TaskLogMaxBytes:   8 << 20,
 		TaskLogsMaxBytes:  2 << 30,
 		TelemetryMaxBytes: 64 << 20,
-		Caps:              map[string]int{},
-		Pools:             map[string]models.PoolSpec{},
+		Rebalance: Rebalance{
+			Every: models.Duration(5 * time.Second), CPU: 0.6, Memory: 0.4, Window: 5, Spread: 0.2, MaxMoves: 8, CoolDown: models.Duration(time.Minute),
+		},
+		Caps:  map[string]int{},
+		Pools: map[string]models.PoolSpec{},
 	}
 }
 
@@ -160,6 +208,9 @@ func (c Config) Validate() error {
 		return models.Invalid("agent_id", "%q holds more than letters, digits, '.', '-' and '_'", c.AgentID)
 	}
 	if _, err := parseLevel(c.LogLevel); err != nil {
+		return err
+	}
+	if err := c.Rebalance.validate(); err != nil {
 		return err
 	}
 	if err := models.CheckCaps("caps", c.Caps); err != nil {

@@ -96,6 +96,8 @@ func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
 		"no such file":       {args: []string{"--config", "/no/such/file"}, want: "/no/such/file: "},
 		"share beyond one":   {args: []string{"--train-share", "2"}, want: "train_share: 2 is not between 0 and 1"},
 		"bad dispatch":       {file: "pools:\n  x:\n    max: 1\n    dispatch: random\n", want: "pools.x.dispatch: \"random\" is not priority, fifo, load-aware, weighted or two-choices"},
+		"bad rebalance":      {file: "rebalance: {spread: 2}\n", want: "rebalance.spread: 2 is not between 0 and 1"},
+		"no window":          {file: "rebalance: {window: 0}\n", want: "rebalance.window: 0 is less than 1"},
 		"bad cap":            {file: "caps:\n  team=a: 0\n", want: "caps.team=a: 0 is not between 1 and 1000000"},
 		"bad pool cap":       {file: "pools:\n  x:\n    max: 1\n    caps: {=a: 1}\n", want: "pools.x.caps: \"=a\" is not a label"},
 		"bad weight":         {file: "agent_weight: 0\n", want: "agent_weight: 0 is not between 1 and 10000"},
@@ -120,6 +122,17 @@ func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
 				t.Errorf("%v does not wrap ErrInvalid", err)
 			}
 		})
+	}
+}
+
+func TestRebalancingIsSwitchedOffByAnIntervalOfNought(t *testing.T) {
+	cfg, err := Load(flagSet(t, "--config", writeFile(t, "rebalance: {every: 0s, spread: 0.3}\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := cfg.Rebalance.Balance()
+	if b.Every >= 0 || b.Spread != 0.3 || b.CPU != 0.6 || b.MaxMoves != 8 {
+		t.Errorf("%+v", b)
 	}
 }
 
