@@ -79,12 +79,12 @@ func (s *Spawner) Run(ctx context.Context) error {
 }
 
 func (s *Spawner) run(ctx context.Context) error {
-	// The thread is never unlocked: it ends with this goroutine, and with it, by
-	// the kernel's hand, what it forked.
 	s.prepare()
 	var threads sync.WaitGroup
 	for range s.threads {
 		threads.Go(func() {
+			// It is never unlocked: the thread ends with its goroutine, and with it, by the
+			// kernel's hand, what it forked.
 			runtime.LockOSThread()
 			s.serve(ctx)
 		})
