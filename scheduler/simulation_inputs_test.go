@@ -267,6 +267,10 @@ func (s *sim) deliver() error {
 	}
 	i := s.rng.IntN(len(s.reports))
 	r := s.reports[i]
+	if s.rng.IntN(64) == 0 { // somebody else tells it
+		r.Agent = s.agent().info.ID
+		return s.report(r)
+	}
 	if s.rng.IntN(8) != 0 {
 		last := len(s.reports) - 1
 		s.reports[i] = s.reports[last]
