@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	minOrigins = 50
+	maxOrigins = 6000      // that are scored, about
 	maxSteps   = 2_000_000 // of the grid, gaps included
 	refitSteps = 240
 	warmUp     = 0.15 // of the part before the first origin: forecasts that only calibrate and weigh
@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg Config, points []models.Point, progress func(d
 		m := measured{name: name}
 		if name == models.ModelEnsemble {
 			m.paths = r.ensemble()
-		} else if m.paths, m.fits, err = r.walk(ctx, name, tell); err != nil {
+		} else if err = r.walk(ctx, &m, tell); err != nil {
 			return Report{}, fmt.Errorf("%s: %w", name, err)
 		}
 		m.took = time.Since(began)
@@ -186,8 +186,8 @@ func usualStep(points []models.Point) time.Duration {
 	return d[len(d)/2]
 }
 
-// origins are indices into the values, ascending: the number of values known.
-// They are a horizon apart, or closer where that gives too few; and never so
+// origins are indices into the values, ascending: the number of values known. Each
+// step is one, as in the service; in a long series every so many steps, but never so
 // that they meet the season at a few phases only, which would say more of those
 // phases than of the model.
 func origins(first, n, horizon, season int) []int {
@@ -195,10 +195,7 @@ func origins(first, n, horizon, season int) []int {
 	if last < first {
 		return nil
 	}
-	stride := max(1, min(horizon, (last-first)/(minOrigins-1)))
-	for season > 1 && stride > 1 && gcd(stride, season) > 1 {
-		stride--
-	}
+	stride := coprime(1+(last-first)/maxOrigins, season)
 	var out []int
 	for o := first; o <= last; o += stride {
 		out = append(out, o)
@@ -208,7 +205,7 @@ func origins(first, n, horizon, season int) []int {
 
 // warmUp puts origins before those that count, as far apart.
 func (r *run) warmUp(counted []int) {
-	first, stride := counted[0], r.cfg.Horizon
+	first, stride := counted[0], 1
 	if len(counted) > 1 {
 		stride = counted[1] - first
 	}
@@ -218,6 +215,23 @@ func (r *run) warmUp(counted []int) {
 	slices.Reverse(r.origins)
 	r.counted = len(r.origins)
 	r.origins = append(r.origins, counted...)
+}
+
+// coprime is the stride itself or the nearest below it, not under half, that shares
+// no factor with the season; else the nearest above.
+func coprime(stride, season int) int {
+	if season < 2 {
+		return stride
+	}
+	for s := stride; s >= max(1, stride/2); s-- {
+		if gcd(s, season) == 1 {
+			return s
+		}
+	}
+	for gcd(stride, season) > 1 {
+		stride++
+	}
+	return stride
 }
 
 func gcd(a, b int) int {
@@ -240,7 +254,8 @@ type run struct {
 // measured is one model's forecasts, by origin; nil where it had none.
 type measured struct {
 	name  string
-	paths []*baseline.Quantiles
+	raw   []*baseline.Quantiles // as the model said them; nil of the ensemble
+	paths []*baseline.Quantiles // with their spread corrected
 	fits  int
 	took  time.Duration
 }
@@ -294,39 +309,42 @@ func (r *run) forecaster(name string) forecaster {
 }
 
 // walk forecasts from every origin with one model.
-func (r *run) walk(ctx context.Context, name string, tell func(float64)) ([]*baseline.Quantiles, int, error) {
-	f := r.forecaster(name)
+func (r *run) walk(ctx context.Context, m *measured, tell func(float64)) error {
+	f := r.forecaster(m.name)
 	c := r.calibration()
-	fits := 0
 	for i, o := range r.origins {
 		if err := ctx.Err(); err != nil {
-			return nil, 0, err
+			return err
 		}
 		known := r.known(o)
 		if f.due(baseline.Count(known), o) {
 			season := r.seasonOf(known)
 			err := f.fit(ctx, known, season, func(done float64) { tell((float64(i) + done) / float64(len(r.origins))) })
 			if err != nil && ctx.Err() != nil {
-				return nil, 0, ctx.Err()
+				return ctx.Err()
 			}
 			if err == nil {
-				fits++
+				m.fits++
 			}
 			r.season = season
 		}
 		q, err := f.forecast(known)
 		lo, hi := bounds(known)
 		if err != nil || len(q.P50) != r.cfg.Horizon || q.Settle(lo, hi) != nil {
-			c.apply(nil) // too short for this model yet, or a gap: it has no say
+			m.raw = append(m.raw, nil) // too short for this model yet, or a gap: it has no say
+			c.apply(nil)
 			continue
 		}
+		raw := q.Clone()
+		m.raw = append(m.raw, &raw)
 		c.apply(&q)
 		if q.Settle(lo, hi) != nil {
 			c.paths[i] = nil
 		}
 		tell(float64(i+1) / float64(len(r.origins)))
 	}
-	return c.paths, fits, nil
+	m.paths = c.paths
+	return nil
 }
 
 // bounds keeps the forecasts of a series that was never negative from being so.
