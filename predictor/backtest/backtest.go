@@ -132,6 +132,7 @@ type grid struct {
 	step   time.Duration
 	start  time.Time
 	values []float64
+	counts []int // measured values before each step
 	points int
 }
 
@@ -167,7 +168,13 @@ func newGrid(points []models.Point, step time.Duration) (grid, error) {
 	for i := range sums {
 		sums[i] /= counts[i] // 0/0 is NaN: a gap
 	}
-	g.values = sums
+	g.values, g.counts = sums, make([]int, n+1)
+	for i, v := range sums {
+		g.counts[i+1] = g.counts[i]
+		if !math.IsNaN(v) {
+			g.counts[i+1]++
+		}
+	}
 	return g, nil
 }
 
@@ -248,7 +255,8 @@ type run struct {
 	origins []int
 	counted int // index of the first origin that is scored
 	models  []measured
-	season  int // found at the last fit
+	season  int         // found at the last fit
+	seasons map[int]int // found by origin: every model is fitted at much the same ones
 }
 
 // measured is one model's forecasts, by origin; nil where it had none.
@@ -271,8 +279,20 @@ func (r *run) order() []string {
 	return out
 }
 
-// known is a copy of the values before an origin: all that a model may see.
-func (r *run) known(origin int) []float64 { return slices.Clone(r.grid.values[:origin]) }
+// known is the values before an origin, all that a model may see; it changes none.
+func (r *run) known(origin int) []float64 { return r.grid.values[:origin:origin] }
+
+func (r *run) seasonAt(origin int) int {
+	season, ok := r.seasons[origin]
+	if !ok {
+		season = r.seasonOf(r.known(origin))
+		if r.seasons == nil {
+			r.seasons = map[int]int{}
+		}
+		r.seasons[origin] = season
+	}
+	return season
+}
 
 func (r *run) seasonOf(values []float64) int {
 	switch {
@@ -317,8 +337,8 @@ func (r *run) walk(ctx context.Context, m *measured, tell func(float64)) error {
 			return err
 		}
 		known := r.known(o)
-		if f.due(baseline.Count(known), o) {
-			season := r.seasonOf(known)
+		if f.due(r.grid.counts[o], o) {
+			season := r.seasonAt(o)
 			err := f.fit(ctx, known, season, func(done float64) { tell((float64(i) + done) / float64(len(r.origins))) })
 			if err != nil && ctx.Err() != nil {
 				return ctx.Err()

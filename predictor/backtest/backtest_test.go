@@ -9,12 +9,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"loadstar/models"
 	"loadstar/predictor"
@@ -79,6 +81,12 @@ func forecastsOf(t *testing.T, points []models.Point, upTo int) map[string][]*ba
 	}
 	r := &run{cfg: cfg, grid: g, origins: origins(700, len(g.values), 8, 48)}
 	out := map[string][]*baseline.Quantiles{}
+	before := slices.Clone(g.values)
+	defer func() {
+		if diff := cmp.Diff(before, r.grid.values, cmpopts.EquateNaNs()); diff != "" {
+			t.Errorf("a model changed what it was given:\n%.1000s", diff)
+		}
+	}()
 	for _, name := range r.order() {
 		m := measured{name: name}
 		if name == models.ModelEnsemble {
