@@ -156,3 +156,49 @@ func TestAnIdleWorkerIsChosenOnTheAgentOfThePolicysChoice(t *testing.T) {
 		t.Errorf("%s on %s, and %s is busy", got.State, got.Agent, busy)
 	}
 }
+
+// TestABulkCallActsOnAllThatAFilterSelectsOrOnNothing cancels, retries and
+// reprioritises by a filter in one step each, and has the write of each refused first.
+func TestABulkCallActsOnAllThatAFilterSelectsOrOnNothing(t *testing.T) {
+	b := onBench(t, oneSlot)
+	b.submit("running")
+	for i := range 6 {
+		b.submit(fmt.Sprint("t", i), label("team="+[]string{"a", "b"}[i%2]))
+	}
+	team := models.Selection{Filter: &models.TaskFilter{Labels: map[string]string{"team": "a"}}}
+	stand := func() (out []string) {
+		for i := range 6 {
+			v := b.task(fmt.Sprint("t", i))
+			out = append(out, fmt.Sprintf("%s %d %d", v.State, v.Priority, v.Attempt))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name string
+		in   Input
+		want string // of those selected
+	}{
+		{"prioritize", Input{Prioritize: &PriorityCall{Selection: team, Priority: 90}}, "PENDING 90 1"},
+		{"cancel", Input{Cancel: &team}, "CANCELLED 90 1"},
+		{"retry", Input{Retry: &RetryCall{Selection: team}}, "PENDING 90 2"},
+	} {
+		before := stand()
+		b.core.Step(b.now, c.in)
+		b.core.Rollback()
+		if got := stand(); !slices.Equal(got, before) {
+			t.Errorf("%s, refused: %v, want %v", c.name, got, before)
+		}
+		o := b.do(c.in)
+		if len(o.Bulk.Changed) != 3 || len(o.Bulk.Refused) != 0 {
+			t.Errorf("%s: %+v", c.name, o.Bulk)
+		}
+		for i, got := range stand() {
+			if want := [...]string{c.want, "PENDING 50 1"}[i%2]; got != want {
+				t.Errorf("%s: t%d is %s, want %s", c.name, i, got, want)
+			}
+		}
+	}
+	if got := b.order(7); !slices.Equal(got, []string{"running", "t0", "t2", "t4", "t1", "t3", "t5"}) {
+		t.Error(got)
+	}
+}

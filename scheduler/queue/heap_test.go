@@ -192,3 +192,43 @@ func TestReorderedHeapTakesEntriesByTheirNewKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestAnEntryIsOvertakenOnlyByWhatCameWithinItsHeadStart lets entries of any
+// priority come at any rate, more than are taken included. Whatever is taken before
+// an entry was there when it came, or came less than (100 - priority) intervals
+// after it: however much urgent work comes, nothing starves.
+func TestAnEntryIsOvertakenOnlyByWhatCameWithinItsHeadStart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const every = 10
+		type arrival struct {
+			entry
+			priority int
+			at       int64
+		}
+		h := queue.New(func(a *arrival) *int32 { return &a.pos })
+		var now int64
+		var all, taken []*arrival
+		for range rapid.IntRange(1, 120).Draw(t, "steps") {
+			now += rapid.Int64Range(0, 300).Draw(t, "later")
+			if rapid.IntRange(0, 2).Draw(t, "take") == 0 {
+				if a, ok := h.Pop(); ok {
+					taken = append(taken, a)
+				}
+				continue
+			}
+			a := &arrival{entry: entry{id: uint64(len(all)), pos: queue.Absent}, priority: rapid.IntRange(0, 100).Draw(t, "priority"), at: now}
+			h.Push(a, queue.Aged(a.priority, now, every, a.id))
+			all = append(all, a)
+		}
+		for a, ok := h.Pop(); ok; a, ok = h.Pop() {
+			taken = append(taken, a)
+		}
+		for i, a := range taken {
+			for _, b := range taken[:i] {
+				if head := int64(100-a.priority) * every; b.at > a.at+head {
+					t.Fatalf("entry %d of priority %d, there since %d, was overtaken by one that came at %d", a.id, a.priority, a.at, b.at)
+				}
+			}
+		}
+	})
+}
