@@ -86,10 +86,12 @@ func (p *pool) shapeOf(spec *models.TaskSpec) *shape {
 func (c *Core) classOf(p *pool, spec *models.TaskSpec, labels map[string]string) *class {
 	s := p.shapeOf(spec)
 	rules := c.matching(p, labels)
-	key := s.key
+	ids := make([]string, 0, 1+len(rules))
+	ids = append(ids, s.key)
 	for _, r := range rules {
-		key += "\xfe" + r.id
+		ids = append(ids, r.id)
 	}
+	key := strings.Join(ids, "\xfe") // a byte that no text has
 	if k := p.classes[key]; k != nil {
 		return k
 	}
