@@ -27,8 +27,10 @@ const settle = 20 * time.Millisecond
 func (s *Service) drive(ctx context.Context) error {
 	s.begin(ctx)
 	close(s.ready)
-	tick := time.NewTicker(s.cfg.DecisionInterval)
+	tick := time.NewTicker(s.cfg.watchEvery())
 	defer tick.Stop()
+	decide := time.NewTicker(s.cfg.DecisionInterval)
+	defer decide.Stop()
 	wake := time.NewTimer(time.Hour)
 	defer wake.Stop()
 	for {
@@ -50,6 +52,9 @@ func (s *Service) drive(ctx context.Context) error {
 		case <-tick.C:
 			if s.stalled == nil {
 				s.step(Input{Tick: true})
+			}
+		case <-decide.C:
+			if s.stalled == nil {
 				s.decide(s.core.Pools())
 			}
 		case <-wake.C:

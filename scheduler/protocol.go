@@ -12,109 +12,110 @@ import (
 type Lease uint64
 
 // Command is what the driver tells an agent, after the decision is on disk.
-// Exactly one field is set.
+// Exactly one field is set. Commands and reports travel to agents of other hosts
+// as JSON; see package remote.
 type Command struct {
-	StartWorker *StartWorker
-	StopWorker  *StopWorker
-	Run         *Run
-	Kill        *Kill
-	Recall      *Recall
-	Limit       *Limit
+	StartWorker *StartWorker `json:"start_worker,omitempty"`
+	StopWorker  *StopWorker  `json:"stop_worker,omitempty"`
+	Run         *Run         `json:"run,omitempty"`
+	Kill        *Kill        `json:"kill,omitempty"`
+	Recall      *Recall      `json:"recall,omitempty"`
+	Limit       *Limit       `json:"limit,omitempty"`
 }
 
 // StartWorker asks for one more worker of a pool.
 type StartWorker struct {
-	Worker string // its id, unique while the daemon runs
-	Pool   models.PoolSpec
+	Worker string          `json:"worker,omitempty"` // its id, unique while the daemon runs
+	Pool   models.PoolSpec `json:"pool"`
 }
 
 // StopWorker lets a worker end: at once where it is idle, after its task otherwise.
 type StopWorker struct {
-	Worker string
+	Worker string `json:"worker,omitempty"`
 }
 
 // Run assigns an attempt. Worker is empty for exec and http pools, whose slots the core counts itself.
 type Run struct {
-	Kind    models.PoolKind // of the pool; empty is exec, or stdio where there is a Worker
-	URL     string          // http: the pool's own, for a task that names none
-	Worker  string
-	Task    models.TaskSpec
-	Attempt int
-	Lease   Lease
+	Kind    models.PoolKind `json:"kind,omitempty"` // of the pool; empty is exec, or stdio where there is a Worker
+	URL     string          `json:"url,omitempty"`  // http: the pool's own, for a task that names none
+	Worker  string          `json:"worker,omitempty"`
+	Task    models.TaskSpec `json:"task"`
+	Attempt int             `json:"attempt"`
+	Lease   Lease           `json:"lease"`
 	// Slots is how many attempts of the task's pool may run on the agent at once,
 	// from now on: one beyond it waits there until another of the pool ends, the more
 	// urgent first. 0 sets no limit. It counts where there is no Worker.
-	Slots int
+	Slots int `json:"slots,omitempty"`
 }
 
 // Kill ends an attempt: SIGTERM to its process group, SIGKILL after Grace.
 type Kill struct {
-	TaskID string
-	Lease  Lease
-	Grace  time.Duration
+	TaskID string        `json:"task_id"`
+	Lease  Lease         `json:"lease"`
+	Grace  time.Duration `json:"grace,omitempty"`
 }
 
 // Recall asks for an attempt that has not begun: the agent gives it back with
 // Returned. One that has begun goes on, and nothing is said.
 type Recall struct {
-	TaskID string
-	Lease  Lease
+	TaskID string `json:"task_id"`
+	Lease  Lease  `json:"lease"`
 }
 
 // Limit sets anew how many attempts of a pool may run on the agent at once; see
 // Run.Slots. What runs already goes on.
 type Limit struct {
-	Pool  string
-	Slots int
+	Pool  string `json:"pool,omitempty"`
+	Slots int    `json:"slots,omitempty"`
 }
 
 // Report is what an agent tells the driver. Exactly one field is set.
 type Report struct {
-	Agent       string
-	WorkerReady *WorkerReady
-	WorkerGone  *WorkerGone
-	Started     *Started
-	Finished    *Finished
-	Returned    *Returned
-	Heartbeat   *models.Agent
+	Agent       string        `json:"-"`
+	WorkerReady *WorkerReady  `json:"worker_ready,omitempty"`
+	WorkerGone  *WorkerGone   `json:"worker_gone,omitempty"`
+	Started     *Started      `json:"started,omitempty"`
+	Finished    *Finished     `json:"finished,omitempty"`
+	Returned    *Returned     `json:"returned,omitempty"`
+	Heartbeat   *models.Agent `json:"heartbeat,omitempty"`
 }
 
 // WorkerReady ends a worker's cold start.
 type WorkerReady struct {
-	Worker    string
-	ColdStart time.Duration
+	Worker    string        `json:"worker,omitempty"`
+	ColdStart time.Duration `json:"cold_start,omitempty"`
 }
 
 // WorkerGone says that a worker's process has ended: asked to (Err empty), or by
 // itself. A task that it was running is reported LOST by the core, not here.
 type WorkerGone struct {
-	Worker string
-	Err    string
+	Worker string `json:"worker,omitempty"`
+	Err    string `json:"err,omitempty"`
 }
 
 // Started says that an attempt's work has begun.
 type Started struct {
-	TaskID string
-	Lease  Lease
-	At     time.Time
+	TaskID string    `json:"task_id"`
+	Lease  Lease     `json:"lease"`
+	At     time.Time `json:"at"`
 }
 
 // Finished says how an attempt ended. An attempt that never began (its command
 // was not found, say) is Finished without Started, with Err set.
 type Finished struct {
-	TaskID   string
-	Lease    Lease
-	At       time.Time
-	Outcome  string // models.Success, Failed, Cancelled (as string), or models.OutcomeTimeout, OutcomeLost
-	ExitCode *int
-	Err      string
+	TaskID   string    `json:"task_id"`
+	Lease    Lease     `json:"lease"`
+	At       time.Time `json:"at"`
+	Outcome  string    `json:"outcome"` // models.Success, Failed, Cancelled (as string), or models.OutcomeTimeout, OutcomeLost
+	ExitCode *int      `json:"exit_code,omitempty"`
+	Err      string    `json:"err,omitempty"`
 }
 
 // Returned says that an attempt is given back: it never began here and never will.
 // The same attempt waits again.
 type Returned struct {
-	TaskID string
-	Lease  Lease
+	TaskID string `json:"task_id"`
+	Lease  Lease  `json:"lease"`
 }
 
 // Agent is a host's executor as the driver sees it.

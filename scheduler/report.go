@@ -44,6 +44,9 @@ func (c *Core) heard(a *agentState, info *models.Agent) {
 		c.cands[a.index].Recent = 0 // what it tells counts what it was given
 		if info.State == route.Draining {
 			a.info.State = route.Draining
+			if was.State != route.Draining {
+				c.agentEvent(a, "is draining")
+			}
 		}
 	} else if back {
 		a.info.State = route.Ready

@@ -36,6 +36,10 @@ type Config struct {
 	Logger *slog.Logger
 	// DecisionInterval is the time between two decisions on a pool's size. Default: 2s.
 	DecisionInterval time.Duration
+	// AgentTimeout is how long an agent that sends heartbeats may be silent before it
+	// counts as lost, and how long those of other hosts have to join again after a
+	// start. Default: 16s.
+	AgentTimeout time.Duration
 	// MetricLag is how old a metric may be when it is looked at. Default: 1s.
 	MetricLag time.Duration
 	// Sizer decides a pool's size; needed. It is called by one goroutine, reads no clock, and puts all that it
@@ -54,6 +58,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.DecisionInterval, 2*time.Second)
+	setDefault(&c.AgentTimeout, 16*time.Second)
+	setDefault(&c.Core.MissedTicks, int((c.AgentTimeout+c.watchEvery()-1)/c.watchEvery()))
 	setDefault(&c.MetricLag, time.Second)
 	setDefault(&c.SnapshotEvery, 64<<20)
 	setDefault(&c.RetryEvery, 500*time.Millisecond)
@@ -66,9 +72,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// watchEvery is the time between two ticks of the core, in which it looks whether
+// agents have fallen silent: often enough, however rarely sizes are decided.
+func (c *Config) watchEvery() time.Duration { return min(c.DecisionInterval, 2*time.Second) }
+
 // Validate checks the configuration; the error is a *models.FieldError.
 func (c *Config) Validate() error {
 	switch {
+	case c.AgentTimeout < 0:
+		return models.Invalid("agent_timeout", "%s is negative", c.AgentTimeout)
 	case c.Journal == nil:
 		return models.Invalid("journal", "it is needed")
 	case c.Sizer == nil:

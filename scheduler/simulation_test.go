@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"loadstar/models"
-	"loadstar/scheduler/route"
 )
 
 var (
@@ -99,20 +98,20 @@ func simulateAll(first, last uint64, steps int) (counters, error) {
 
 // counters say what the simulations went through.
 type counters struct {
-	Steps, Submitted, Repeated, Conflicts, Assigned, Succeeded, Closed, Crashes, Takeovers, Refused, Stale, Lost, Retried, Drained, Snapshots, Recalled int
+	Steps, Submitted, Repeated, Conflicts, Assigned, Succeeded, Closed, Crashes, Takeovers, Refused, Stale, Lost, Retried, Drained, Snapshots int
 }
 
 func (c *counters) all() map[string]int {
 	return map[string]int{
 		"submitted": c.Submitted, "repeated": c.Repeated, "conflicts": c.Conflicts, "assigned": c.Assigned, "succeeded": c.Succeeded, "closed": c.Closed,
 		"crashes": c.Crashes, "takeovers": c.Takeovers, "refused writes": c.Refused, "stale reports": c.Stale, "lost": c.Lost, "retried": c.Retried,
-		"drained": c.Drained, "snapshots": c.Snapshots, "recalled": c.Recalled,
+		"drained": c.Drained, "snapshots": c.Snapshots,
 	}
 }
 
 func (c *counters) add(o *counters) {
-	for i, p := range []*int{&c.Steps, &c.Submitted, &c.Repeated, &c.Conflicts, &c.Assigned, &c.Succeeded, &c.Closed, &c.Crashes, &c.Takeovers, &c.Refused, &c.Stale, &c.Lost, &c.Retried, &c.Drained, &c.Snapshots, &c.Recalled} {
-		*p += []int{o.Steps, o.Submitted, o.Repeated, o.Conflicts, o.Assigned, o.Succeeded, o.Closed, o.Crashes, o.Takeovers, o.Refused, o.Stale, o.Lost, o.Retried, o.Drained, o.Snapshots, o.Recalled}[i]
+	for i, p := range []*int{&c.Steps, &c.Submitted, &c.Repeated, &c.Conflicts, &c.Assigned, &c.Succeeded, &c.Closed, &c.Crashes, &c.Takeovers, &c.Refused, &c.Stale, &c.Lost, &c.Retried, &c.Drained, &c.Snapshots} {
+		*p += []int{o.Steps, o.Submitted, o.Repeated, o.Conflicts, o.Assigned, o.Succeeded, o.Closed, o.Crashes, o.Takeovers, o.Refused, o.Stale, o.Lost, o.Retried, o.Drained, o.Snapshots}[i]
 	}
 }
 
@@ -123,7 +122,6 @@ const (
 	simMaxDeaths  = 3
 	simAgeEvery   = 200 * time.Millisecond
 	simMaxBackoff = 5 * time.Second
-	simCoolDown   = 8 * time.Second
 )
 
 // sim is one simulated history: the world around a core. It is used again for the
@@ -137,7 +135,6 @@ type sim struct {
 	model  model
 	steady bool // the clock has not been set back
 	pools  []models.PoolSpec
-	caps   map[string]int // over all pools: the configuration's, and so not durable
 
 	// The journal, and what waits to be written.
 	frames   [][]byte
@@ -185,7 +182,6 @@ func (s *sim) reset(seed uint64) {
 	s.now = 1_700_000_000e9
 	s.steady, s.draining, s.cutting, s.opened = true, false, false, false
 	s.pools = simPools()
-	s.caps = map[string]int{"user": 2}
 	for i := range s.pools {
 		s.pools[i].Max = 1 + s.rng.IntN(3)
 	}
@@ -204,7 +200,7 @@ func (s *sim) reset(seed uint64) {
 func (s *sim) newCore() {
 	core, err := NewCore(CoreConfig{
 		AgeEvery: simAgeEvery, MaxBackoff: simMaxBackoff, Seed: s.rng.Uint64() | 1, KeepKeys: simKeys,
-		OwnAgents: []string{"a", "b"}, Caps: s.caps, Balance: route.Balance{Every: time.Second, CoolDown: simCoolDown, Spread: 0.1}, MissedTicks: simMissed, MaxDeaths: simMaxDeaths, KeepDecisions: 4,
+		OwnAgents: []string{"a", "b"}, MissedTicks: simMissed, MaxDeaths: simMaxDeaths, KeepDecisions: 4,
 	}, s.pools)
 	if err != nil {
 		panic(err)
@@ -272,9 +268,7 @@ func (s *sim) step(in Input) (*Output, error) {
 		}
 	}
 	for i := range o.Commands {
-		if err := s.after(&o.Commands[i]); err != nil {
-			return o, err
-		}
+		s.after(&o.Commands[i])
 	}
 	s.commands = append(s.commands, o.Commands...)
 	return o, s.compare()

@@ -86,9 +86,9 @@ func (h *house) must(stdin string, args ...string) string {
 }
 
 // startDaemon starts a daemon and returns once it serves.
-func (h *house) startDaemon() *exec.Cmd {
+func (h *house) startDaemon(flags ...string) *exec.Cmd {
 	h.t.Helper()
-	cmd := h.command("daemon")
+	cmd := h.command(append([]string{"daemon"}, flags...)...)
 	log, err := os.OpenFile(filepath.Join(h.dir, "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		h.t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxOrigins = 6000      // that are scored, about
+	minOrigins = 50
 	maxSteps   = 2_000_000 // of the grid, gaps included
 	refitSteps = 240
 	warmUp     = 0.15 // of the part before the first origin: forecasts that only calibrate and weigh
@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg Config, points []models.Point, progress func(d
 		m := measured{name: name}
 		if name == models.ModelEnsemble {
 			m.paths = r.ensemble()
-		} else if err = r.walk(ctx, &m, tell); err != nil {
+		} else if m.paths, m.fits, err = r.walk(ctx, name, tell); err != nil {
 			return Report{}, fmt.Errorf("%s: %w", name, err)
 		}
 		m.took = time.Since(began)
@@ -132,7 +132,6 @@ type grid struct {
 	step   time.Duration
 	start  time.Time
 	values []float64
-	counts []int // measured values before each step
 	points int
 }
 
@@ -168,13 +167,7 @@ func newGrid(points []models.Point, step time.Duration) (grid, error) {
 	for i := range sums {
 		sums[i] /= counts[i] // 0/0 is NaN: a gap
 	}
-	g.values, g.counts = sums, make([]int, n+1)
-	for i, v := range sums {
-		g.counts[i+1] = g.counts[i]
-		if !math.IsNaN(v) {
-			g.counts[i+1]++
-		}
-	}
+	g.values = sums
 	return g, nil
 }
 
@@ -193,8 +186,8 @@ func usualStep(points []models.Point) time.Duration {
 	return d[len(d)/2]
 }
 
-// origins are indices into the values, ascending: the number of values known. Each
-// step is one, as in the service; in a long series every so many steps, but never so
+// origins are indices into the values, ascending: the number of values known.
+// They are a horizon apart, or closer where that gives too few; and never so
 // that they meet the season at a few phases only, which would say more of those
 // phases than of the model.
 func origins(first, n, horizon, season int) []int {
@@ -202,7 +195,10 @@ func origins(first, n, horizon, season int) []int {
 	if last < first {
 		return nil
 	}
-	stride := coprime(1+(last-first)/maxOrigins, season)
+	stride := max(1, min(horizon, (last-first)/(minOrigins-1)))
+	for season > 1 && stride > 1 && gcd(stride, season) > 1 {
+		stride--
+	}
 	var out []int
 	for o := first; o <= last; o += stride {
 		out = append(out, o)
@@ -212,7 +208,7 @@ func origins(first, n, horizon, season int) []int {
 
 // warmUp puts origins before those that count, as far apart.
 func (r *run) warmUp(counted []int) {
-	first, stride := counted[0], 1
+	first, stride := counted[0], r.cfg.Horizon
 	if len(counted) > 1 {
 		stride = counted[1] - first
 	}
@@ -222,23 +218,6 @@ func (r *run) warmUp(counted []int) {
 	slices.Reverse(r.origins)
 	r.counted = len(r.origins)
 	r.origins = append(r.origins, counted...)
-}
-
-// coprime is the stride itself or the nearest below it, not under half, that shares
-// no factor with the season; else the nearest above.
-func coprime(stride, season int) int {
-	if season < 2 {
-		return stride
-	}
-	for s := stride; s >= max(1, stride/2); s-- {
-		if gcd(s, season) == 1 {
-			return s
-		}
-	}
-	for gcd(stride, season) > 1 {
-		stride++
-	}
-	return stride
 }
 
 func gcd(a, b int) int {
@@ -255,15 +234,13 @@ type run struct {
 	origins []int
 	counted int // index of the first origin that is scored
 	models  []measured
-	season  int         // found at the last fit
-	seasons map[int]int // found by origin: every model is fitted at much the same ones
+	season  int // found at the last fit
 }
 
 // measured is one model's forecasts, by origin; nil where it had none.
 type measured struct {
 	name  string
-	raw   []*baseline.Quantiles // as the model said them; nil of the ensemble
-	paths []*baseline.Quantiles // with their spread corrected
+	paths []*baseline.Quantiles
 	fits  int
 	took  time.Duration
 }
@@ -279,20 +256,8 @@ func (r *run) order() []string {
 	return out
 }
 
-// known is the values before an origin, all that a model may see; it changes none.
-func (r *run) known(origin int) []float64 { return r.grid.values[:origin:origin] }
-
-func (r *run) seasonAt(origin int) int {
-	season, ok := r.seasons[origin]
-	if !ok {
-		season = r.seasonOf(r.known(origin))
-		if r.seasons == nil {
-			r.seasons = map[int]int{}
-		}
-		r.seasons[origin] = season
-	}
-	return season
-}
+// known is a copy of the values before an origin: all that a model may see.
+func (r *run) known(origin int) []float64 { return slices.Clone(r.grid.values[:origin]) }
 
 func (r *run) seasonOf(values []float64) int {
 	switch {
@@ -329,42 +294,39 @@ func (r *run) forecaster(name string) forecaster {
 }
 
 // walk forecasts from every origin with one model.
-func (r *run) walk(ctx context.Context, m *measured, tell func(float64)) error {
-	f := r.forecaster(m.name)
+func (r *run) walk(ctx context.Context, name string, tell func(float64)) ([]*baseline.Quantiles, int, error) {
+	f := r.forecaster(name)
 	c := r.calibration()
+	fits := 0
 	for i, o := range r.origins {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, 0, err
 		}
 		known := r.known(o)
-		if f.due(r.grid.counts[o], o) {
-			season := r.seasonAt(o)
+		if f.due(baseline.Count(known), o) {
+			season := r.seasonOf(known)
 			err := f.fit(ctx, known, season, func(done float64) { tell((float64(i) + done) / float64(len(r.origins))) })
 			if err != nil && ctx.Err() != nil {
-				return ctx.Err()
+				return nil, 0, ctx.Err()
 			}
 			if err == nil {
-				m.fits++
+				fits++
 			}
 			r.season = season
 		}
 		q, err := f.forecast(known)
 		lo, hi := bounds(known)
 		if err != nil || len(q.P50) != r.cfg.Horizon || q.Settle(lo, hi) != nil {
-			m.raw = append(m.raw, nil) // too short for this model yet, or a gap: it has no say
-			c.apply(nil)
+			c.apply(nil) // too short for this model yet, or a gap: it has no say
 			continue
 		}
-		raw := q.Clone()
-		m.raw = append(m.raw, &raw)
 		c.apply(&q)
 		if q.Settle(lo, hi) != nil {
 			c.paths[i] = nil
 		}
 		tell(float64(i+1) / float64(len(r.origins)))
 	}
-	m.paths = c.paths
-	return nil
+	return c.paths, fits, nil
 }
 
 // bounds keeps the forecasts of a series that was never negative from being so.

@@ -33,6 +33,8 @@ type Config struct {
 	// URL is an external NATS cluster, as in nats://host:4222. Default: none, a
 	// server inside the process that listens on nothing and stores under Dir.
 	URL string
+	// Creds is a NATS credentials file for URL. Default: none.
+	Creds string
 	// Replicas is how many of the cluster's servers keep each stream, 1 to 5.
 	// Default 1. It counts with URL only.
 	Replicas int

@@ -44,6 +44,9 @@ func dial(cfg Config) (*link, error) {
 		options = append(options, nats.InProcessServer(ns), nats.NoReconnect(), nats.PingInterval(time.Hour))
 	} else {
 		options = append(options, nats.MaxReconnects(-1))
+		if cfg.Creds != "" {
+			options = append(options, nats.UserCredentials(cfg.Creds))
+		}
 	}
 	conn, err := nats.Connect(url, options...)
 	if err != nil {

@@ -55,6 +55,7 @@ type Daemon struct {
 	logs      *worker.LogStore
 	agent     *agent.Local
 	telemetry *telemetry.Sink // nil where it is off
+	fleet     *fleet          // nil where no agents of other hosts may join
 	scheduler *scheduler.Service
 	api       *api.API
 	listeners []net.Listener
@@ -152,7 +153,7 @@ func (d *Daemon) historyLog(ctx context.Context, name string, age time.Duration)
 
 func (d *Daemon) openStores(ctx context.Context) (err error) {
 	if d.journal, err = journal.Open(ctx, journal.Config{
-		Dir: filepath.Join(d.cfg.StateDir, "journal"), URL: d.cfg.NATS, Logger: d.log,
+		Dir: filepath.Join(d.cfg.StateDir, "journal"), URL: d.cfg.NATS, Creds: d.cfg.NATSCreds, Logger: d.log,
 	}); err != nil {
 		return err
 	}

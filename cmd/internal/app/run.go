@@ -68,7 +68,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 	if d.telemetry != nil {
 		steps = d.telemetry
 	}
-	d.scheduler, err = scheduler.New(scheduler.Config{
+	if d.scheduler, err = scheduler.New(scheduler.Config{
 		Telemetry: steps,
 		Journal:   d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
 		Core: scheduler.CoreConfig{
@@ -76,7 +76,11 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 			ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std(),
 		},
 		Sizer: autoscale.NewSizer().Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
-	})
+		AgentTimeout: d.cfg.AgentTimeout.Std(), Fleet: d.cfg.NATS != "" || d.cfg.NATSListen != "",
+	}); err != nil {
+		return err
+	}
+	d.fleet, err = openFleet(d.cfg, d.scheduler, d.logs, d.log)
 	return err
 }
 
@@ -142,13 +146,13 @@ func (d *Daemon) openAPI(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if d.cfg.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(d.cfg.TLSCert, d.cfg.TLSKey)
-		if err != nil {
-			_ = tcp.Close()
-			return fmt.Errorf("tls_cert, tls_key: %w", err)
-		}
-		tcp = tls.NewListener(tcp, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	certificate, err := serverTLS(d.cfg)
+	if err != nil {
+		_ = tcp.Close()
+		return err
+	}
+	if certificate != nil {
+		tcp = tls.NewListener(tcp, certificate)
 	}
 	d.listeners = append(d.listeners, tcp)
 	return nil
@@ -210,7 +214,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		below = append(below, d.telemetry.Run)
 	}
 	handsDone := layer(hands, stopHands, below...)
-	coreDone := layer(core, stopCore, d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run, trimMemory)
+	middle := []func(context.Context) error{d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run, trimMemory}
+	if d.fleet != nil {
+		middle = append(middle, d.fleet.hub.Run)
+	}
+	coreDone := layer(core, stopCore, middle...)
 	var serve []func(context.Context) error
 	for _, l := range d.listeners {
 		handler := d.api.Handler()
@@ -251,6 +259,10 @@ func (d *Daemon) close() {
 		_ = l.Close()
 	}
 	closers := []func() error{}
+	if d.fleet != nil {
+		closers = append(closers, d.fleet.close)
+		d.fleet = nil
+	}
 	if d.history != nil {
 		closers = append(closers, d.history.Close)
 	}

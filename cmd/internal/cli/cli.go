@@ -132,6 +132,9 @@ then hand it work with ` + "`loadstar submit -- CMD`" + `; ` + "`loadstar demo`"
 	if a.deps.Daemon != nil {
 		a.add("run", a.daemonCmd())
 	}
+	if a.deps.Agent != nil {
+		a.add("run", a.agentCmd())
+	}
 	if a.deps.Demo != nil {
 		a.add("run", a.demoCmd())
 	}

@@ -81,6 +81,8 @@ type Deps struct {
 	// Daemon runs until ctx ends, and drains.
 	// load reads the configuration again, for SIGHUP.
 	Daemon func(ctx context.Context, cfg config.Config, load func() (config.Config, error), s Streams) error
+	// Agent joins a daemon elsewhere until ctx ends, and drains.
+	Agent func(ctx context.Context, cfg config.Config, o app.AgentOptions, s Streams) error
 	// Demo runs the show.
 	Demo func(ctx context.Context, cfg config.Config, o DemoOptions, s Streams) error
 	// Screen opens the terminal screen on the daemon, or starts one inside.

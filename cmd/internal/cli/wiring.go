@@ -29,6 +29,9 @@ func DefaultDeps() Deps {
 		Daemon: func(ctx context.Context, cfg config.Config, load func() (config.Config, error), s Streams) error {
 			return app.RunDaemon(ctx, cfg, load, version, s.Err, s.Color)
 		},
+		Agent: func(ctx context.Context, cfg config.Config, o app.AgentOptions, s Streams) error {
+			return app.RunAgent(ctx, cfg, o, s.Err, s.Color)
+		},
 		Screen: func(ctx context.Context, cfg config.Config, o ScreenOptions, s Streams) error {
 			return app.RunScreen(ctx, cfg, version, screen(o, s))
 		},

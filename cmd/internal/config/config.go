@@ -31,6 +31,16 @@ type Config struct {
 	// NATS is the URL of an external cluster for the journal. Default: none, a
 	// server inside the process that listens on nothing.
 	NATS string `json:"nats"`
+	// NATSListen is where agents of other hosts may join a daemon that has no
+	// cluster (host:port); it needs NATSToken. Default: none.
+	NATSListen string `json:"nats_listen"`
+	// NATSToken is what an agent shows to join at NATSListen. Default: none.
+	NATSToken string `json:"nats_token"`
+	// NATSCreds is a credentials file for the cluster at NATS. Default: none.
+	NATSCreds string `json:"nats_creds"`
+	// AgentTimeout is how long an agent may be silent before it counts as lost, and
+	// how long those of other hosts have to join again after a start. Default: 16s.
+	AgentTimeout models.Duration `json:"agent_timeout"`
 	// LogFormat is text or json. Default: text.
 	LogFormat string `json:"log_format"`
 	// LogLevel is debug, info, warn or error. Default: info.
@@ -139,6 +149,7 @@ func Default() Config {
 		KillGrace:         models.Duration(5 * time.Second),
 		AgentID:           agentID(),
 		Capabilities:      []string{},
+		AgentTimeout:      models.Duration(16 * time.Second),
 		AgentWeight:       models.DefaultWeight,
 		LoadWeights:       LoadWeights{CPU: 0.5, Memory: 0.3, IO: 0.2},
 		SampleInterval:    models.Duration(time.Second),
@@ -155,6 +166,9 @@ func Default() Config {
 		Pools: map[string]models.PoolSpec{},
 	}
 }
+
+// passwords are what stands between :// and @ of an address behind the user.
+var passwords = regexp.MustCompile(`(://[^/@:,]*:?)[^/@,]*@`)
 
 var notInID = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
@@ -180,6 +194,10 @@ func (c Config) Validate() error {
 		return models.Invalid("token", "listening on %s needs one", c.Listen)
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return models.Invalid("tls_cert, tls_key", "one is set without the other")
+	case c.NATSListen != "" && c.NATS != "":
+		return models.Invalid("nats_listen", "with a cluster at nats, agents join there")
+	case c.NATSListen != "" && c.NATSToken == "":
+		return models.Invalid("nats_token", "listening for agents on %s needs one", c.NATSListen)
 	case c.LogFormat != "text" && c.LogFormat != "json":
 		return models.Invalid("log_format", "%q is not text or json", c.LogFormat)
 	case c.Drain < 0:
@@ -192,6 +210,8 @@ func (c Config) Validate() error {
 		return models.Invalid("decision_interval", "%s is not between 100ms and 1h", c.DecisionInterval)
 	case c.ScaleInWindow < 0:
 		return models.Invalid("scale_in_window", "%s is negative", c.ScaleInWindow)
+	case c.AgentTimeout.Std() < 5*time.Second || c.AgentTimeout.Std() > time.Hour:
+		return models.Invalid("agent_timeout", "%s is not between 5s and 1h; agents are heard every 2s", c.AgentTimeout)
 	case c.AgentWeight < 1 || c.AgentWeight > models.MaxWeight:
 		return models.Invalid("agent_weight", "%d is not between 1 and %d", c.AgentWeight, models.MaxWeight)
 	case !c.LoadWeights.valid():
@@ -230,8 +250,11 @@ func (c Config) Validate() error {
 
 // Redacted is the configuration without its secrets, for showing.
 func (c Config) Redacted() Config {
-	if c.Token != "" {
-		c.Token = strings.Repeat("*", 8)
+	for _, secret := range []*string{&c.Token, &c.NATSToken} {
+		if *secret != "" {
+			*secret = strings.Repeat("*", 8)
+		}
 	}
+	c.NATS = passwords.ReplaceAllString(c.NATS, "${1}********@")
 	return c
 }
