@@ -58,14 +58,8 @@ func (m Model) key(k tea.KeyMsg) (Model, tea.Cmd) {
 		return m.show((m.at + 1) % len(m.pages))
 	case keys.PrevPage:
 		return m.show((m.at + len(m.pages) - 1) % len(m.pages))
-	case keys.Page1:
-		return m.show(0)
-	case keys.Page2:
-		return m.show(1)
-	case keys.Page3:
-		return m.show(2)
-	case keys.Page4:
-		return m.show(3)
+	case keys.Page1, keys.Page2, keys.Page3, keys.Page4, keys.Page5, keys.Page6, keys.Page7:
+		return m.show(int(action[len(action)-1] - '1'))
 	case keys.ThemeNext:
 		return m.nextTheme(), nil
 	case keys.MouseToggle:

@@ -96,7 +96,7 @@ func newModel(ctx context.Context, cfg Config) (Model, error) {
 		}
 		return context.WithCancel(ctx)
 	}
-	m.pages = []page.Page{page.Overview{}, page.Tasks{}, page.Forecast{}, page.Pools{}}
+	m.pages = page.All()
 	return m, nil
 }
 
@@ -274,11 +274,13 @@ func (m Model) tell(msg any) (Model, tea.Cmd) {
 	at := m.at
 	switch msg.(type) {
 	case page.TasksLoaded, page.TaskLoaded, page.LogChunk, page.Acted:
-		at = 1
+		at = page.AtTasks
 	case page.SeriesLoaded:
-		at = 2
+		at = page.AtForecast
 	case page.DecisionsLoaded, page.PoolSet:
-		at = 3
+		at = page.AtPools
+	case page.ActiveLoaded:
+		at = page.AtAgents
 	}
 	pages := append([]page.Page(nil), m.pages...)
 	var reqs []page.Request

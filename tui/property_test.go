@@ -85,6 +85,31 @@ func decision(t *rapid.T, name string) models.Decision {
 	return d
 }
 
+func agent() *rapid.Generator[models.Agent] {
+	return rapid.Custom(func(t *rapid.T) models.Agent {
+		return models.Agent{
+			ID: nasty().Draw(t, "id"), Host: nasty().Draw(t, "host"), Capabilities: []string{nasty().Draw(t, "can")}, Slots: count().Draw(t, "slots"), Busy: count().Draw(t, "busy"),
+			CPUs: number().Draw(t, "cpus"), MemoryTotal: models.Bytes(count().Draw(t, "memory")), LoadScore: number().Draw(t, "load"), CPU: number().Draw(t, "cpu"),
+			LastHeard: moment().Draw(t, "heard"), State: rapid.SampledFrom([]string{"ready", "lost", "draining", "\x1b[2J"}).Draw(t, "state"),
+		}
+	})
+}
+
+func queue() *rapid.Generator[models.QueueStatus] {
+	return rapid.Custom(func(t *rapid.T) models.QueueStatus {
+		bands := models.PriorityBands()
+		for i := range bands {
+			b := &bands[i]
+			b.Name, b.Queued, b.OldestWaitS, b.AtMost = nasty().Draw(t, "name"), count().Draw(t, "n"), number().Draw(t, "oldest"), rapid.Bool().Draw(t, "most")
+			b.Started, b.WaitMS.P50 = uint64(rapid.Uint32().Draw(t, "started")), number().Draw(t, "p50")
+		}
+		return models.QueueStatus{
+			Pool: nasty().Draw(t, "pool"), Queued: count().Draw(t, "queued"), Waiting: count().Draw(t, "waiting"), OldestWaitS: number().Draw(t, "oldest"), Bands: bands[:],
+			Counters: models.PoolTotals{Started: uint64(rapid.Uint32().Draw(t, "all")), WaitS: number().Draw(t, "wait")},
+		}
+	})
+}
+
 func seriesForecast() *rapid.Generator[models.SeriesForecast] {
 	return rapid.Custom(func(t *rapid.T) models.SeriesForecast {
 		v := rapid.SliceOfN(number(), 0, 40).Draw(t, "values")
@@ -115,6 +140,10 @@ func feed(t *rapid.T, m Model) Model {
 		page.ForecastsLoaded{Forecasts: forecasts},
 		page.SeriesLoaded{Series: []models.SeriesInfo{{Name: nasty().Draw(t, "series"), StepS: number().Draw(t, "step"), Points: 1, Last: number().Draw(t, "last")}}},
 	}
+	agents := rapid.SliceOfN(agent(), 0, 8).Draw(t, "agents")
+	queues := rapid.SliceOfN(queue(), 0, 5).Draw(t, "queues")
+	msgs = append(msgs, page.AgentsLoaded{Agents: agents}, page.ActiveLoaded{Page: models.TaskPage{Tasks: tasks, Total: 1000}},
+		page.QueuesLoaded{At: epoch, Queues: queues}, page.QueuesLoaded{At: epoch.Add(time.Second), Queues: queues})
 	for _, f := range forecasts {
 		points := []models.Point{{At: moment().Draw(t, "at"), Value: number().Draw(t, "v")}, {At: epoch, Value: number().Draw(t, "v")}}
 		rows := []models.ForecastRow{{TargetAt: epoch, P50: number().Draw(t, "p50"), Champion: true, AbsError: &f.StepS}}
@@ -126,7 +155,7 @@ func feed(t *rapid.T, m Model) Model {
 	events := page.Events{Events: []models.Event{{At: moment().Draw(t, "at"), Kind: "task", TaskID: nasty().Draw(t, "id"), Message: nasty().Draw(t, "message"), Attempt: count().Draw(t, "try")}}}
 	m.data = m.data.With(events)
 	for _, msg := range msgs {
-		at := rapid.SampledFrom([]int{m.at, 2, 3}).Draw(t, "page")
+		at := rapid.SampledFrom([]int{m.at, 2, 3, 4, 5}).Draw(t, "page")
 		m.at = at
 		m, _ = m.answered(answered{at: epoch, results: []any{msg}})
 	}
@@ -136,7 +165,7 @@ func feed(t *rapid.T, m Model) Model {
 var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func TestViewStaysWithinItsScreenWhateverTheData(t *testing.T) {
-	keys := []string{"1", "2", "3", "4", "j", "k", "enter", "esc", "?", "x", "r", "p", "m", "o", "/", " ", "a", "s", "S", "l", "f", "pgdown", "end", "left", "right", "+", "-", "<", ">", "T", "y", "n", "tab", "text:宽\x1b"}
+	keys := []string{"1", "2", "3", "4", "5", "6", "7", "v", "j", "k", "enter", "esc", "?", "x", "r", "p", "m", "o", "/", " ", "a", "s", "S", "l", "f", "pgdown", "end", "left", "right", "+", "-", "<", ">", "T", "y", "n", "tab", "text:宽\x1b"}
 	base := setup(t, 80, 24, nil)
 	rapid.Check(t, func(t *rapid.T) {
 		m := base.m
@@ -147,7 +176,7 @@ func TestViewStaysWithinItsScreenWhateverTheData(t *testing.T) {
 		}
 		m.theme = th
 		if rapid.Bool().Draw(t, "fresh") {
-			m.pages, m.data = []page.Page{page.Overview{}, page.Tasks{}, page.Forecast{}, page.Pools{}}, page.Data{}
+			m.pages, m.data = page.All(), page.Data{}
 			m = feed(t, m)
 		}
 		w, h := rapid.IntRange(1, 250).Draw(t, "w"), rapid.IntRange(1, 80).Draw(t, "h")

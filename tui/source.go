@@ -18,6 +18,7 @@ type Source interface {
 	Pools(ctx context.Context) ([]models.PoolStatus, error)
 	// Decisions gives a pool's, newest first; at zero is now.
 	Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error)
+	Queues(ctx context.Context) ([]models.QueueStatus, error)
 	Agents(ctx context.Context) ([]models.Agent, error)
 	Tasks(ctx context.Context, f models.TaskFilter) (models.TaskPage, error)
 	Task(ctx context.Context, id string) (models.Task, error)

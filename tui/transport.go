@@ -106,6 +106,15 @@ func (t transport) ask(r page.Request) (any, error) {
 	case page.LoadPools:
 		v, err := t.source.Pools(ctx)
 		return page.PoolsLoaded{Pools: v}, err
+	case page.LoadQueues:
+		v, err := t.source.Queues(ctx)
+		return page.QueuesLoaded{At: t.clock(), Queues: v}, err
+	case page.LoadAgents:
+		v, err := t.source.Agents(ctx)
+		return page.AgentsLoaded{Agents: v}, err
+	case page.LoadActive:
+		v, err := t.source.Tasks(ctx, r.F)
+		return page.ActiveLoaded{LoadActive: r, Page: v}, err
 	case page.LoadTasks:
 		v, err := t.source.Tasks(ctx, r.F)
 		return page.TasksLoaded{LoadTasks: r, Page: v}, err

@@ -181,13 +181,17 @@ func views() map[string][]string {
 		"pools":         {"4", "j"},
 		"decision":      {"4", "j", "enter", "j", "enter"},
 		"help":          {"?"},
+		"queues":        {"5", "j"},
+		"agents":        {"6", "j"},
+		"events":        {"7"},
+		"events-held":   {"7", "j", "j", "/", "text:kind:task", "enter"},
 	}
 }
 
 func TestViewsAreAsDrawnBefore(t *testing.T) {
 	for name, keys := range views() {
 		for _, size := range [][2]int{{80, 24}, {120, 35}, {200, 50}} {
-			for _, theme := range []string{"dark", "mono"} {
+			for _, theme := range []string{"dark", "safe", "mono"} {
 				t.Run(fmt.Sprintf("%s-%dx%d-%s", name, size[0], size[1], theme), func(t *testing.T) {
 					b := setup(t, size[0], size[1], func(c *Config) { c.Theme = theme })
 					b.press(keys...)
@@ -264,6 +268,12 @@ func TestAnEmptyDaemonSaysWhatToDo(t *testing.T) {
 	b.shows("no series yet")
 	b.press("4")
 	b.shows("no pools")
+	b.press("5")
+	b.shows("no queues")
+	b.press("6")
+	b.shows("no agents")
+	b.press("7")
+	b.shows("nothing happened yet")
 }
 
 func TestAScreenTooSmallSaysSo(t *testing.T) {
@@ -315,7 +325,7 @@ func TestARefusalIsNotALostDaemon(t *testing.T) {
 
 func TestOnlyThePageOnShowIsPolled(t *testing.T) {
 	b := setup(t, 80, 24, nil)
-	for i, want := range []string{"LoadHost LoadStats LoadPools", "LoadTasks", "", "LoadPools LoadDecisions"} {
+	for i, want := range []string{"LoadHost LoadStats LoadPools", "LoadTasks", "", "LoadPools LoadDecisions", "LoadQueues LoadPools", "LoadAgents LoadActive", "LoadStats"} {
 		b.press(fmt.Sprint(i + 1))
 		var names []string
 		for _, r := range b.m.pages[b.m.at].Poll(b.m.env()) {
@@ -332,7 +342,7 @@ func TestKeysTurnThePages(t *testing.T) {
 	for _, c := range []struct {
 		key  string
 		want int
-	}{{"3", 2}, {"tab", 3}, {"tab", 0}, {"shift+tab", 3}, {"2", 1}, {"1", 0}} {
+	}{{"3", 2}, {"tab", 3}, {"7", 6}, {"tab", 0}, {"shift+tab", 6}, {"2", 1}, {"1", 0}} {
 		b.press(c.key)
 		if b.m.at != c.want {
 			t.Errorf("after %s page %d is on show, want %d", c.key, b.m.at, c.want)

@@ -55,10 +55,16 @@ func (m Model) notice() string {
 	return m.banner
 }
 
+// wideTabs is the width from which the tabs stand apart.
+const wideTabs = 105
+
 func (m Model) header(c *widget.Canvas) {
 	bar := theme.Style{BG: theme.BarBG}
 	c.Fill(widget.Rect{X: 0, Y: 0, W: m.w, H: 1}, bar)
-	x := c.Text(1, 0, theme.Fg(theme.Title), "loadstar") + 1
+	x, space := 1, ""
+	if m.w >= wideTabs { // else the tabs have its room
+		x, space = c.Text(1, 0, theme.Fg(theme.Title), "loadstar")+1, " "
+	}
 	for i, p := range m.pages {
 		num := strconv.Itoa(i + 1)
 		st, digit := theme.Fg(theme.Muted), theme.Fg(theme.Muted)
@@ -67,8 +73,11 @@ func (m Model) header(c *widget.Canvas) {
 			digit = st
 		}
 		start := x
-		x = c.Text(x, 0, digit, " "+num+" ")
-		x = c.Text(x, 0, st, p.Name()+" ")
+		if space == "" && i != m.at {
+			digit = theme.Fg(theme.Accent)
+		}
+		x = c.Text(x, 0, digit, space+num+space)
+		x = c.Text(x, 0, st, p.Name()+space)
 		c.Zone(widget.Rect{X: start, Y: 0, W: x - start, H: 1}, "tab", i)
 		x++
 	}
@@ -186,7 +195,7 @@ type helpLine struct {
 // helpLines are all bindings, those of the page on show first.
 func (m Model) helpLines() []helpLine {
 	order := append([]keys.Scope{}, m.pages[m.at].Scopes(m.env())...)
-	for _, s := range []keys.Scope{keys.Global, keys.List, keys.Overview, keys.Tasks, keys.Log, keys.Forecast, keys.Pools, keys.Dialog} {
+	for _, s := range []keys.Scope{keys.Global, keys.List, keys.Overview, keys.Tasks, keys.Log, keys.Forecast, keys.Pools, keys.Queues, keys.Agents, keys.Events, keys.Dialog} {
 		seen := false
 		for _, o := range order {
 			seen = seen || o == s

@@ -18,6 +18,9 @@ const (
 	Log      Scope = "log"
 	Forecast Scope = "forecast"
 	Pools    Scope = "pools"
+	Queues   Scope = "queues"
+	Agents   Scope = "agents"
+	Events   Scope = "events"
 	Dialog   Scope = "questions"
 )
 
@@ -30,13 +33,14 @@ const (
 
 	Quit, Help, NextPage, PrevPage     Action = "quit", "help", "next-page", "previous-page"
 	Page1, Page2, Page3, Page4         Action = "page-1", "page-2", "page-3", "page-4"
+	Page5, Page6, Page7                Action = "page-5", "page-6", "page-7"
 	MouseToggle, ThemeNext, Refresh    Action = "mouse", "theme", "refresh"
 	Suspend                            Action = "suspend"
 	Up, Down, PageUp, PageDown         Action = "up", "down", "page-up", "page-down"
 	Top, Bottom, Open, Back            Action = "top", "bottom", "open", "back"
 	Left, Right                        Action = "left", "right"
 	Filter, ClearFilter, Sort, Reverse Action = "filter", "clear-filter", "sort", "reverse"
-	Mark, MarkAll, Unmark              Action = "mark", "mark-all", "unmark"
+	Mark, MarkRange, MarkAll, Unmark   Action = "mark", "mark-range", "mark-all", "unmark"
 	Cancel, Retry, Priority            Action = "cancel", "retry", "priority"
 	OpenLog, Follow, Search            Action = "log", "follow", "search"
 	NextHit, PrevHit, OtherAttempt     Action = "next-hit", "previous-hit", "attempt"
@@ -161,6 +165,9 @@ func Default() []Binding {
 		{Global, Page2, []string{"2"}, "tasks", "", false},
 		{Global, Page3, []string{"3"}, "forecast", "", false},
 		{Global, Page4, []string{"4"}, "pools", "", false},
+		{Global, Page5, []string{"5"}, "queues", "", false},
+		{Global, Page6, []string{"6"}, "agents", "", false},
+		{Global, Page7, []string{"7"}, "events", "", false},
 		{Global, NextPage, []string{"tab"}, "next page", "", false},
 		{Global, PrevPage, []string{"shift+tab"}, "previous page", "", false},
 		{Global, Help, []string{"?", "f1"}, "this help", "help", false},
@@ -181,11 +188,12 @@ func Default() []Binding {
 		{Overview, Open, []string{"enter"}, "this pool's page", "pool", false},
 
 		{Tasks, Open, []string{"enter"}, "detail, attempts and log", "open", false},
-		{Tasks, Filter, []string{"/"}, "filter: state:FAILED pool:x label:k=v text", "filter", false},
+		{Tasks, Filter, []string{"/"}, "filter: state:FAILED pool:x wait:>10s ~fuzzy text", "filter", false},
 		{Tasks, ClearFilter, []string{"\\"}, "drop the filter", "", false},
 		{Tasks, Sort, []string{"s"}, "sort by the next column", "sort", false},
 		{Tasks, Reverse, []string{"S"}, "reverse the order", "", false},
 		{Tasks, Mark, []string{" "}, "mark or unmark", "mark", false},
+		{Tasks, MarkRange, []string{"v"}, "mark from the last marked to here", "", false},
 		{Tasks, MarkAll, []string{"a"}, "mark all that the filter selects", "", false},
 		{Tasks, Unmark, []string{"u"}, "unmark all", "", false},
 		{Tasks, Cancel, []string{"x"}, "cancel the marked, or this one", "cancel", true},
@@ -212,6 +220,19 @@ func Default() []Binding {
 		{Pools, Pause, []string{"p"}, "pause or resume the pool", "pause", true},
 		{Pools, Limits, []string{"m"}, "set min and max", "min/max", true},
 		{Pools, Policy, []string{"o"}, "choose the policy", "policy", true},
+
+		{Queues, Open, []string{"enter"}, "the tasks that wait in this queue", "tasks", false},
+		{Queues, ZoomIn, []string{"+", "="}, "less of the past", "zoom", false},
+		{Queues, ZoomOut, []string{"-"}, "more of the past", "zoom", false},
+
+		{Agents, Open, []string{"enter"}, "the tasks that this agent has", "tasks", false},
+		{Agents, Sort, []string{"s"}, "sort by the next column", "sort", false},
+		{Agents, Reverse, []string{"S"}, "reverse the order", "", false},
+
+		{Events, Open, []string{"enter"}, "what the event is about", "open", false},
+		{Events, Follow, []string{"f"}, "follow the newest, or stand still", "follow", false},
+		{Events, Filter, []string{"/"}, "filter: kind:task state:FAILED pool:x task:id text", "filter", false},
+		{Events, ClearFilter, []string{"\\"}, "drop the filter", "", false},
 
 		{Dialog, Yes, []string{"y"}, "yes", "", false},
 		{Dialog, No, []string{"n", "esc"}, "no", "", false},

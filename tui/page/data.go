@@ -9,7 +9,7 @@ import (
 // keepEvents is how many events the screen remembers; keepTrail how many seconds of
 // the small graphs.
 const (
-	keepEvents = 500
+	keepEvents = 2000
 	keepTrail  = 600
 )
 
@@ -23,7 +23,13 @@ type Data struct {
 	Events []models.Event // oldest first
 	Trails map[string]Trail
 
-	HasHost, HasStats, HasPools bool
+	Queues []models.QueueStatus
+	Rates  map[string]Rate // of the queues, by pool
+	Agents []models.Agent
+
+	HasHost, HasStats, HasPools, HasQueues, HasAgents bool
+
+	marks []queueMark // of the queues' counters, the oldest first
 }
 
 // Names of trails that are no series of the daemon.
@@ -55,6 +61,10 @@ func (d Data) With(msg any) Data {
 		if d.HasHost {
 			d.Trails = d.withTrails(d.Host.At, values)
 		}
+	case QueuesLoaded:
+		d = d.withQueues(m.At, m.Queues)
+	case AgentsLoaded:
+		d.Agents, d.HasAgents = m.Agents, true
 	case PoolSet:
 		pools := make([]models.PoolStatus, len(d.Pools))
 		copy(pools, d.Pools)

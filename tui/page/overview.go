@@ -44,7 +44,7 @@ func (o Overview) Update(env Env, msg any) (Page, []Request) {
 		return o, []Request{LoadTrails{Since: since}}
 	case Key:
 		if m.Action == keys.Open {
-			return o, []Request{Show{Page: 3}, showPool{o.pool}}
+			return o, []Request{Show{Page: AtPools}, showPool{o.pool}}
 		}
 		if to, ok := move(m.Action, o.pool, len(env.Data.Pools), 5); ok {
 			o.pool = to
@@ -59,11 +59,11 @@ func (o Overview) Update(env Env, msg any) (Page, []Request) {
 		if m.Zone.Kind == "pool" {
 			o.pool = m.Zone.Index
 			if m.Twice {
-				return o, []Request{Show{Page: 3}, showPool{o.pool}}
+				return o, []Request{Show{Page: AtPools}, showPool{o.pool}}
 			}
 		}
 		if m.Zone.Kind == "state" && m.Zone.Index < len(models.States()) {
-			return o, []Request{Show{Page: 1}, showState{models.States()[m.Zone.Index]}}
+			return o, []Request{Show{Page: AtTasks}, showState{models.States()[m.Zone.Index]}}
 		}
 	}
 	return o, nil
@@ -73,6 +73,9 @@ func (o Overview) Update(env Env, msg any) (Page, []Request) {
 type (
 	showPool  struct{ index int }
 	showState struct{ state models.State }
+	showTasks struct{ filter models.TaskFilter }
+	showText  struct{ filter string } // as it would be typed
+	openTask  struct{ id string }
 )
 
 func wheelAction(delta int) keys.Action {

@@ -14,11 +14,28 @@ import (
 type Env struct {
 	Theme    *theme.Theme
 	Keys     *keys.Map
-	Now      time.Time
+	Now      time.Time // what the view is of: At where that is set
+	At       time.Time // the moment in the past that is shown; zero is now
 	Zone     *time.Location
 	W, H     int // cells that the page has
 	ReadOnly bool
 	Data     *Data
+}
+
+// Where the pages stand in the tabs.
+const (
+	AtOverview = iota
+	AtTasks
+	AtForecast
+	AtPools
+	AtQueues
+	AtAgents
+	AtEvents
+)
+
+// All are the pages as they first stand, in the order of the tabs.
+func All() []Page {
+	return []Page{Overview{}, Tasks{}, Forecast{}, Pools{}, Queues{}, Agents{}, Stream{}}
 }
 
 // Page is one view of the screen.
@@ -98,7 +115,7 @@ func style(r theme.Role) theme.Style { return theme.Fg(r) }
 // IsNote reports whether a request is a message that one page leaves for another.
 func IsNote(r Request) bool {
 	switch r.(type) {
-	case showPool, showState:
+	case showPool, showState, showTasks, showText, openTask:
 		return true
 	}
 	return false

@@ -12,11 +12,14 @@ type Request any
 // What can be asked of the daemon. Each is answered by the result named beside it,
 // or by Failed.
 type (
-	LoadInfo   struct{}                  // InfoLoaded
-	LoadHost   struct{}                  // HostLoaded
-	LoadStats  struct{}                  // StatsLoaded
-	LoadPools  struct{}                  // PoolsLoaded
-	LoadTrails struct{ Since time.Time } // TrailsLoaded
+	LoadInfo   struct{}                      // InfoLoaded
+	LoadHost   struct{}                      // HostLoaded
+	LoadStats  struct{}                      // StatsLoaded
+	LoadPools  struct{}                      // PoolsLoaded
+	LoadQueues struct{}                      // QueuesLoaded
+	LoadAgents struct{}                      // AgentsLoaded
+	LoadActive struct{ F models.TaskFilter } // ActiveLoaded
+	LoadTrails struct{ Since time.Time }     // TrailsLoaded
 	LoadTasks  struct {
 		Gen, Index int
 		F          models.TaskFilter
@@ -81,7 +84,16 @@ type (
 	StatsLoaded  struct{ Stats models.Stats }
 	PoolsLoaded  struct{ Pools []models.PoolStatus }
 	TrailsLoaded struct{ Points map[string][]models.Point }
-	TasksLoaded  struct {
+	QueuesLoaded struct {
+		At     time.Time
+		Queues []models.QueueStatus
+	}
+	AgentsLoaded struct{ Agents []models.Agent }
+	ActiveLoaded struct {
+		LoadActive
+		Page models.TaskPage
+	}
+	TasksLoaded struct {
 		LoadTasks
 		Page models.TaskPage
 	}

@@ -27,7 +27,8 @@ const detailDelay = 120 * time.Millisecond
 
 // Tasks lists tasks, a page at a time, and shows one of them closely.
 type Tasks struct {
-	filter models.TaskFilter
+	filter Filter
+	at     time.Time // the moment shown; zero is now
 	input  textinput.Model
 	typing bool
 	fault  string // what is wrong with the filter typed
@@ -45,13 +46,15 @@ type Tasks struct {
 	first   int
 	marks   map[string]bool // replaced, never changed
 	all     bool            // everything that the filter selects is marked
+	anchor  string          // the task marked last: a range begins there
 
 	open    bool // the detail is shown
 	focus   bool // keys go to the log
 	detail  models.Task
 	explain models.Explanation
 	log     Log
-	wanted  int // counts cursor moves: only the last one's detail is asked for
+	opens   string // the task whose detail is to be opened once it is listed
+	wanted  int    // counts cursor moves: only the last one's detail is asked for
 }
 
 type taskPart struct {
@@ -85,7 +88,7 @@ func (t Tasks) Poll(env Env) []Request {
 
 // partInView is the part that the cursor is in, in the daemon's order.
 func (t Tasks) partInView(Env) int {
-	if t.sort != byAge || len(t.parts) == 0 {
+	if t.sort != byAge || len(t.parts) == 0 || t.narrowed() {
 		return 0
 	}
 	at := 0
@@ -99,8 +102,11 @@ func (t Tasks) partInView(Env) int {
 }
 
 func (t Tasks) load(part int) Request {
-	f := t.filter
+	f := t.filter.TaskFilter
 	f.Limit = taskPage
+	if !t.at.IsZero() {
+		f.States = nil // what they are now says little of then
+	}
 	f.Oldest = t.sort == byAge && t.reverse
 	switch {
 	case part < len(t.parts):
@@ -116,8 +122,31 @@ func (t Tasks) Update(env Env, msg any) (Page, []Request) {
 	switch m := msg.(type) {
 	case Shown:
 		return t, []Request{t.load(t.partInView(env))}
+	case Moment:
+		if t.at.Equal(env.At) {
+			return t, nil
+		}
+		travels := !(t.at.IsZero() || env.At.IsZero())
+		t.at = env.At
+		if t.at.IsZero() || !travels && len(t.filter.States) > 0 {
+			return t.restart()
+		}
+		return t.clamp(env).more(env)
 	case showState:
-		return t.refilter(models.TaskFilter{States: []models.State{m.state}})
+		return t.refilter(Filter{TaskFilter: models.TaskFilter{States: []models.State{m.state}}})
+	case showTasks:
+		return t.refilter(Filter{TaskFilter: m.filter})
+	case showText:
+		f, err := ParseFilter(m.filter)
+		if err != nil {
+			return t, []Request{Say{Text: err.Error(), Bad: true}}
+		}
+		return t.refilter(f)
+	case openTask:
+		p, reqs := t.refilter(Filter{TaskFilter: models.TaskFilter{Text: m.id}})
+		t = p.(Tasks) //nolint:forcetypeassert // refilter gives the page that it is called on
+		t.opens = m.id
+		return t, reqs
 	case TasksLoaded:
 		return t.tasksLoaded(env, m)
 	case TaskLoaded:
@@ -133,7 +162,7 @@ func (t Tasks) Update(env Env, msg any) (Page, []Request) {
 			t.log = t.log.feed(m)
 		}
 	case Acted:
-		t.marks, t.all = nil, false
+		t.marks, t.all, t.anchor = nil, false, ""
 		return t, []Request{Say{Text: actedText(m), Bad: len(m.Result.Refused) > 0}, t.load(t.partInView(env))}
 	case Failed:
 		if r, ok := m.Request.(LoadTasks); ok && r.Gen == t.gen {
@@ -162,15 +191,33 @@ func (t Tasks) tasksLoaded(env Env, m TasksLoaded) (Page, []Request) {
 	}
 	t.parts, t.total, t.loaded, t.asking = parts, m.Page.Total, true, false
 	id := t.selectedID()
-	t = t.arrange()
+	t = t.arrange(env.Now)
 	if i := slices.IndexFunc(t.rows, func(x models.Task) bool { return x.TaskID == id }); i >= 0 && t.cursor > 0 {
 		t.first += i - t.cursor // the list moves under the cursor, which stays on its task
 		t.cursor = i
 	}
-	t.cursor = max(0, min(t.cursor, len(t.rows)-1))
-	t.first = widget.Window(t.first, t.cursor, t.listRows(env), len(t.rows))
+	t = t.keep(env)
+	if t.opens != "" {
+		if i := slices.IndexFunc(t.rows, func(x models.Task) bool { return x.TaskID == t.opens }); i >= 0 {
+			t.cursor, t.opens, t.open = i, "", true
+			return t.openDetail()
+		}
+		t.opens = ""
+	}
 	return t.more(env)
 }
+
+// clamp arranges the tasks anew and keeps the cursor among them.
+func (t Tasks) clamp(env Env) Tasks { return t.arrange(env.Now).keep(env) }
+
+func (t Tasks) keep(env Env) Tasks {
+	t.cursor = max(0, min(t.cursor, len(t.rows)-1))
+	t.first = widget.Window(t.first, t.cursor, t.listRows(env), len(t.rows))
+	return t
+}
+
+// narrowed reports whether the screen leaves out some of what the daemon lists.
+func (t Tasks) narrowed() bool { return len(t.filter.Terms) > 0 || !t.at.IsZero() }
 
 // more asks for the next part where the end of those held comes into view.
 func (t Tasks) more(env Env) (Page, []Request) {
@@ -199,7 +246,7 @@ func (t Tasks) selectedID() string {
 }
 
 // refilter is the page with another filter, from the top.
-func (t Tasks) refilter(f models.TaskFilter) (Page, []Request) {
+func (t Tasks) refilter(f Filter) (Page, []Request) {
 	t.filter, t.fault = f, ""
 	return t.restart()
 }
@@ -244,19 +291,21 @@ func (t Tasks) key(env Env, k Key) (Page, []Request) {
 	case keys.OtherAttempt:
 		return t.otherAttempt()
 	case keys.Filter:
-		t.input, t.typing = NewInput(FilterText(t.filter)), true
+		t.input, t.typing = NewInput(t.filter.String()), true
 	case keys.ClearFilter:
-		return t.refilter(models.TaskFilter{})
+		return t.refilter(Filter{})
 	case keys.Sort:
-		return t.sortBy((t.sort+1)%sortKeys, false)
+		return t.sortBy(env, (t.sort+1)%sortKeys, false)
 	case keys.Reverse:
-		return t.sortBy(t.sort, !t.reverse)
+		return t.sortBy(env, t.sort, !t.reverse)
 	case keys.Mark:
 		return t.mark(env)
+	case keys.MarkRange:
+		return t.markRange(), nil
 	case keys.MarkAll:
-		t.all, t.marks = true, nil
+		t.all, t.marks, t.anchor = true, nil, ""
 	case keys.Unmark:
-		t.all, t.marks = false, nil
+		t.all, t.marks, t.anchor = false, nil, ""
 	case keys.Cancel, keys.Retry, keys.Priority:
 		return t.ask(k.Action)
 	}
@@ -302,7 +351,7 @@ func (t Tasks) back(env Env) (Page, []Request) {
 	case t.all || len(t.marks) > 0:
 		t.all, t.marks = false, nil
 	case !t.filter.Empty():
-		return t.refilter(models.TaskFilter{})
+		return t.refilter(Filter{})
 	}
 	return t, nil
 }
@@ -327,8 +376,29 @@ func (t Tasks) mark(env Env) (Page, []Request) {
 	} else {
 		marks[id] = true
 	}
-	t.marks = marks
+	t.marks, t.anchor = marks, id
 	return t.moveTo(env, min(t.cursor+1, len(t.rows)-1))
+}
+
+// markRange marks from the task that was marked last to the one under the cursor.
+func (t Tasks) markRange() Tasks {
+	id := t.selectedID()
+	if id == "" || t.all {
+		return t
+	}
+	from := slices.IndexFunc(t.rows, func(x models.Task) bool { return x.TaskID == t.anchor })
+	if from < 0 {
+		from = t.cursor
+	}
+	marks := maps.Clone(t.marks)
+	if marks == nil {
+		marks = map[string]bool{}
+	}
+	for i := min(from, t.cursor); i <= max(from, t.cursor); i++ {
+		marks[t.rows[i].TaskID] = true
+	}
+	t.marks, t.anchor = marks, id
+	return t
 }
 
 func (t Tasks) marked(id string) bool { return t.all || t.marks[id] }
@@ -416,10 +486,10 @@ func (t Tasks) click(env Env, m Click) (Page, []Request) {
 		t.focus = true
 	case "column":
 		if by, ok := columnSort(m.Zone.Index); ok {
-			return t.sortBy(by, by == t.sort && !t.reverse)
+			return t.sortBy(env, by, by == t.sort && !t.reverse)
 		}
 	case "filter":
-		t.input, t.typing = NewInput(FilterText(t.filter)), true
+		t.input, t.typing = NewInput(t.filter.String()), true
 	}
 	return t, nil
 }

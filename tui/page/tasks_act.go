@@ -16,8 +16,13 @@ const namesShown = 6
 // the marked ones, or the one under the cursor.
 func (t Tasks) targets() (sel models.Selection, known []models.Task, count int) {
 	switch {
+	case t.all && t.narrowed(): // the daemon does not know what the screen looks at
+		for i := range t.rows {
+			sel.IDs = append(sel.IDs, t.rows[i].TaskID)
+		}
+		return sel, t.rows, len(sel.IDs)
 	case t.all:
-		f := t.filter
+		f := t.filter.TaskFilter
 		f.Limit, f.Cursor = 0, ""
 		return models.Selection{Filter: &f}, t.rows, t.total
 	case len(t.marks) > 0:
@@ -63,7 +68,7 @@ func (t Tasks) describe(known []models.Task, count int) []string {
 	case t.all && t.filter.Empty():
 		lines = append(lines, fmt.Sprintf("All %s that there are:", plural(count, "task")))
 	case t.all:
-		lines = append(lines, fmt.Sprintf("All %s that match %s:", plural(count, "task"), widget.Clean(FilterText(t.filter))))
+		lines = append(lines, fmt.Sprintf("All %s that match %s:", plural(count, "task"), widget.Clean(t.filter.String())))
 	case count > 1:
 		lines = append(lines, plural(count, "task")+":")
 	}

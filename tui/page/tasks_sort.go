@@ -24,20 +24,41 @@ const (
 )
 
 // arrange puts the parts' tasks into the order shown.
-func (t Tasks) arrange() Tasks {
+func (t Tasks) arrange(now time.Time) Tasks {
 	n := 0
 	for _, p := range t.parts {
 		n += len(p.tasks)
 	}
 	rows := make([]models.Task, 0, n)
 	for _, p := range t.parts {
-		rows = append(rows, p.tasks...)
+		if !t.narrowed() {
+			rows = append(rows, p.tasks...)
+			continue
+		}
+		for i := range p.tasks {
+			if k, ok := t.seen(&p.tasks[i], now); ok {
+				rows = append(rows, k)
+			}
+		}
 	}
 	if t.sort != byAge {
 		slices.SortStableFunc(rows, t.compare)
 	}
 	t.rows = rows
 	return t
+}
+
+// seen is a task as it is shown, where it is: as it stood at the moment, where the
+// filter selects it.
+func (t *Tasks) seen(k *models.Task, now time.Time) (models.Task, bool) {
+	then := *k
+	if !t.at.IsZero() {
+		var ok bool
+		if then, ok = taskAt(k, t.at); !ok || len(t.filter.States) > 0 && !slices.Contains(t.filter.States, then.State) {
+			return then, false
+		}
+	}
+	return then, t.filter.Match(&then, now)
 }
 
 func (t Tasks) compare(a, b models.Task) int {
@@ -67,11 +88,11 @@ func waited(t *models.Task) time.Duration { d, _ := t.Wait(); return d }
 
 func ran(t *models.Task) time.Duration { d, _ := t.RunTime(); return d }
 
-func (t Tasks) sortBy(by sortKey, reverse bool) (Page, []Request) {
+func (t Tasks) sortBy(env Env, by sortKey, reverse bool) (Page, []Request) {
 	again := by == byAge || t.sort == byAge
 	t.sort, t.reverse = by, reverse
 	if again { // the daemon's order is another one
 		return t.restart()
 	}
-	return t.arrange(), nil
+	return t.arrange(env.Now), nil
 }

@@ -98,7 +98,7 @@ func (t Tasks) drawList(c *widget.Canvas, r widget.Rect, env Env) {
 		case !t.loaded:
 			widget.Centre(body, "asking for the tasks")
 		case !t.filter.Empty():
-			widget.Centre(body, "no task matches "+widget.Clean(FilterText(t.filter)), `\ drops the filter, / changes it`)
+			widget.Centre(body, "no task matches "+widget.Clean(t.filter.String()), `\ drops the filter, / changes it`)
 		default:
 			widget.Centre(body, "no tasks yet", "loadstar submit -- echo hi")
 		}
@@ -123,7 +123,24 @@ func (t Tasks) drawList(c *widget.Canvas, r widget.Rect, env Env) {
 		table.Row(rows, y, t.cells(&t.rows[i], env), i == t.cursor)
 		rows.Zone(widget.Rect{X: 0, Y: y, W: rows.W(), H: 1}, "task", i)
 	}
-	widget.Scrollbar(rows, first, rows.H(), max(t.total, len(t.rows)))
+	widget.Scrollbar(rows, first, rows.H(), t.count())
+}
+
+// count is how many tasks are selected: the daemon's number, or what the screen found.
+func (t Tasks) count() int {
+	if t.narrowed() {
+		return len(t.rows)
+	}
+	return max(t.total, len(t.rows))
+}
+
+// held is how many tasks the screen has of the listing.
+func (t Tasks) held() int {
+	n := 0
+	for i := range t.parts {
+		n += len(t.parts[i].tasks)
+	}
+	return n
 }
 
 // note says what the list holds: how many, in which order, how many marked.
@@ -131,14 +148,17 @@ func (t Tasks) note() string {
 	var parts []string
 	switch {
 	case t.all:
-		parts = append(parts, "all "+widget.Count(t.total)+" marked")
+		parts = append(parts, "all "+widget.Count(t.count())+" marked")
 	case len(t.marks) > 0:
 		parts = append(parts, widget.Count(len(t.marks))+" marked")
 	}
 	if len(t.rows) > 0 {
-		parts = append(parts, widget.Count(t.cursor+1)+" of "+widget.Count(max(t.total, len(t.rows))))
+		parts = append(parts, widget.Count(t.cursor+1)+" of "+widget.Count(t.count()))
 	}
-	if t.sort != byAge && t.total > len(t.rows) {
+	if n := t.held(); t.narrowed() && n < t.total {
+		parts = append(parts, "among the newest "+widget.Count(n))
+	}
+	if t.sort != byAge && t.count() > len(t.rows) {
 		parts = append(parts, "sorted among "+widget.Count(len(t.rows)))
 	}
 	return strings.Join(parts, ", ")
@@ -159,7 +179,7 @@ func (t Tasks) drawFilter(in *widget.Canvas, env Env) {
 	case t.filter.Empty():
 		in.TextFit(x, 0, in.W()-x, style(theme.Muted), "all tasks, "+t.orderText())
 	default:
-		x = in.TextFit(x, 0, in.W()-x, style(theme.Text), widget.Clean(FilterText(t.filter)))
+		x = in.TextFit(x, 0, in.W()-x, style(theme.Text), widget.Clean(t.filter.String()))
 		in.TextFit(x+2, 0, in.W()-x-2, style(theme.Muted), t.orderText())
 	}
 	_ = env

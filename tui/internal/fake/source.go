@@ -153,7 +153,46 @@ func (s *Source) Stats(ctx context.Context) (models.Stats, error) {
 
 // Agents answers with the daemon's own.
 func (s *Source) Agents(ctx context.Context) ([]models.Agent, error) {
-	return []models.Agent{{ID: "local", Host: "build-7", Slots: 8, Busy: 5, LoadScore: 0.4, LastHeard: s.Clock(), State: "ready"}}, s.enter(ctx, "")
+	now := s.Clock()
+	agents := []models.Agent{
+		{ID: "local", Host: "build-7", Slots: 8, Busy: 5, CPUs: 8, MemoryTotal: 30 << 30, LoadScore: 0.43, CPU: 0.46, Memory: 0.61, IO: 0.08, LastHeard: now, State: "ready"},
+		{ID: "gpu-1", Host: "gpu-1.lab", Capabilities: []string{"gpu", "cuda12", "ffmpeg"}, Slots: 4, Busy: 4, LoadScore: 0.91, CPU: 0.97, Memory: 0.88, IO: 0.8, LastHeard: now.Add(-time.Second), State: "ready"},
+		{ID: "gpu-2", Host: "gpu-2.lab", Capabilities: []string{"gpu", "cuda12"}, Slots: 4, LoadScore: 0.1, CPU: 0.05, Memory: 0.2, LastHeard: now.Add(-47 * time.Second), State: "lost"},
+		{ID: "old-box", Host: "attic", Slots: 2, Busy: 1, LoadScore: 0.6, CPU: 0.7, Memory: 0.5, IO: 0.5, LastHeard: now.Add(-2 * time.Second), State: "draining"},
+	}
+	if len(s.tasks) == 0 {
+		agents = nil
+	}
+	return agents, s.enter(ctx, "")
+}
+
+// Queues answers with what waits, by priority.
+func (s *Source) Queues(ctx context.Context) ([]models.QueueStatus, error) {
+	pools, err := s.Pools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []models.QueueStatus
+	t := uint64(max(0, s.Clock().Unix()-1_773_000_000))
+	for i := range pools {
+		p := &pools[i]
+		bands := models.PriorityBands()
+		n := uint64(i + 1)
+		for k := range bands {
+			b := &bands[k]
+			if b.Queued = (p.Queued + k) / 4; b.Queued > 0 {
+				b.OldestWaitS = p.OldestWaitS * float64(k+1) / 4
+			}
+			b.Started = t * uint64(k+1) / n
+			b.WaitMS = models.Quantiles{P50: 3 * float64(n) * float64(k+1), P95: 900 * float64(k+1), P99: 4000 * float64(k+1)}
+		}
+		bands[0].AtMost = bands[0].Queued > 0
+		out = append(out, models.QueueStatus{
+			Pool: p.Name, Queued: p.Queued, Waiting: 3 * i, OldestWaitS: p.OldestWaitS, Bands: bands[:],
+			Counters: models.PoolTotals{Arrived: 12 * t / n, Started: 11 * t / n, Finished: 11 * t / n, WaitS: float64(9*t) / float64(n), RunS: 26 * float64(t) / float64(n)},
+		})
+	}
+	return out, nil
 }
 
 // Tasks answers with a page.
