@@ -29,8 +29,8 @@ func none() Choice { return Choice{Index: -1, Other: -1} }
 // open reports whether a candidate may be chosen: it is ready, able, and has a
 // free slot and room.
 func (a *Ask) open(i int, c *Candidate) bool {
-	return (a.Only == nil || a.Only[i]) && (a.Held || c.Free()) &&
-		c.Agent.State == Ready && c.Room(&a.Need) && Able(&c.Agent, a.Need)
+	return (a.Only == nil || a.Only[i]) && (a.Held || c.Free()) && c.Agent.State == Ready &&
+		(!a.Need.Asks() || c.Room(&a.Need)) && able(&c.Agent, &a.Need)
 }
 
 // AnyOpen reports whether somebody may be chosen.

@@ -96,6 +96,9 @@ func TestWhyAnAgentWasChosenIsSaid(t *testing.T) {
 			t.Errorf("%s\nwant %s", text, want)
 		}
 	}
+	if got, want := route.Why(models.DispatchPriority, two, route.Choice{Index: 1}, route.Bonus{}), "priority: nobody was free for it, and it waits on b for the next slot there"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
 	full := agent("f", 2, 2, .25)
 	lost := agent("l", 2, 0, 0)
 	lost.Agent.State = route.Lost

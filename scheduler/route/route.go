@@ -88,11 +88,13 @@ func (c *Candidate) Free() bool { return c.Agent.Slots <= 0 || c.Used < c.Agent.
 
 // Able reports whether an agent meets the need, free or not: it has the
 // capabilities, and as a whole what is asked for.
-func Able(a *models.Agent, n Need) bool {
+func Able(a *models.Agent, n Need) bool { return able(a, &n) }
+
+func able(a *models.Agent, n *Need) bool {
 	return capable(a, n) && fits(0, n.MilliCPU, milliCPUs(a)) && fits(0, n.Memory, a.MemoryTotal)
 }
 
-func capable(a *models.Agent, n Need) bool {
+func capable(a *models.Agent, n *Need) bool {
 	if n.Agent != "" && n.Agent != a.ID {
 		return false
 	}
@@ -140,7 +142,7 @@ func (c *Candidate) load() float64 { return c.score() + float64(c.Used)/float64(
 
 // WhyNone says in words why no agent meets the need; empty where one does.
 func WhyNone(agents []models.Agent, n Need) string {
-	pinned, able := false, false
+	pinned, some := false, false
 	for i := range agents {
 		a := &agents[i]
 		if a.State == Lost {
@@ -150,12 +152,12 @@ func WhyNone(agents []models.Agent, n Need) string {
 			return ""
 		}
 		pinned = pinned || a.ID == n.Agent
-		able = able || capable(a, n)
+		some = some || capable(a, &n)
 	}
 	switch {
-	case able && n.Agent != "":
+	case some && n.Agent != "":
 		return fmt.Sprintf("it is assigned to %s and asks for %s, which is more than that has", n.Agent, n.asks())
-	case able:
+	case some:
 		return fmt.Sprintf("it asks for %s, which is more than any agent has", n.asks())
 	case n.Agent != "" && !pinned:
 		return fmt.Sprintf("it is assigned to %s, which has not joined", n.Agent)

@@ -22,6 +22,8 @@ func Why(p models.DispatchPolicy, candidates []Candidate, c Choice, bonus Bonus)
 		wish = " (affinity: " + b + ")"
 	}
 	switch {
+	case c.Free == 0:
+		return fmt.Sprintf("%s: nobody was free for it, and it waits on %s for the next slot there", p, chosen)
 	case c.Free == 1:
 		return fmt.Sprintf("%s: %s was the only agent free for it%s", p, chosen, wish)
 	case p == models.DispatchWeighted:
@@ -38,12 +40,12 @@ func Stand(p models.DispatchPolicy, c *Candidate, i int, a *Ask) string {
 	switch {
 	case c.Agent.State != Ready:
 		return fmt.Sprintf("agent %s is %s", id, c.Agent.State)
-	case !capable(&c.Agent, a.Need):
+	case !capable(&c.Agent, &a.Need):
 		if a.Need.Agent != "" && a.Need.Agent != id {
 			return fmt.Sprintf("agent %s is not the one that it is assigned to", id)
 		}
 		return fmt.Sprintf("agent %s lacks %s", id, strings.Join(c.lacks(a.Need.Capabilities), ", "))
-	case !Able(&c.Agent, a.Need):
+	case !able(&c.Agent, &a.Need):
 		return fmt.Sprintf("agent %s has less than it asks for, %s", id, a.Need.asks())
 	case !c.Room(&a.Need):
 		return fmt.Sprintf("agent %s has no room for %s", id, a.Need.asks())
@@ -66,7 +68,7 @@ func Stand(p models.DispatchPolicy, c *Candidate, i int, a *Ask) string {
 // lacks are the capabilities that an agent does not have.
 func (c *Candidate) lacks(capabilities []string) (out []string) {
 	for _, k := range capabilities {
-		if !capable(&c.Agent, Need{Capabilities: []string{k}}) {
+		if !capable(&c.Agent, &Need{Capabilities: []string{k}}) {
 			out = append(out, k)
 		}
 	}
