@@ -51,6 +51,9 @@ func (c *Core) apply(r *Record) error {
 		c.applyStarted(t, r)
 		return nil
 	}
+	if t.state.active() && (r.Kind == recPrioritized || r.Kind == recCancelWanted) && t.pool.exec() {
+		defer c.keepAhead(t)() // it stays where it is
+	}
 	c.detach(t)
 	switch r.Kind {
 	case recReady:

@@ -92,6 +92,9 @@ func (c *Core) prioritize(call *PriorityCall) error {
 		}
 		if c.emit(Record{Kind: recPrioritized, Seq: t.seq, Priority: uint8(call.Priority)}) { //nolint:gosec // checked above
 			c.changed(t)
+			if t.state == stateAssigned && t.pool.exec() && t.pool.ahead > 0 { // where it waits, it waits by the old one
+				c.askBack(c.agent(t.last.agent), t)
+			}
 		}
 	}
 	return nil

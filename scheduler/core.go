@@ -43,6 +43,9 @@ type CoreConfig struct {
 	// Caps hold over all pools: how many tasks with a label agents may have at once,
 	// as models.CheckCaps has them. Default: none.
 	Caps map[string]int
+	// PrefetchWork is about how much work may wait for each slot of a pool on its
+	// agent; negative is none. Default: 50ms.
+	PrefetchWork time.Duration
 	// Balance says when work that has not begun is moved between agents.
 	Balance route.Balance
 	// Steps keeps the steps that tasks go through, for telemetry. Default: off.
@@ -62,6 +65,7 @@ func (c CoreConfig) withDefaults() CoreConfig {
 	setDefault(&c.KeepDecisions, 2000)
 	setDefault(&c.ScaleInWindow, 5*time.Minute)
 	setDefault(&c.Seed, 1)
+	setDefault(&c.PrefetchWork, 50*time.Millisecond)
 	c.Balance = c.Balance.WithDefaults()
 	return c
 }
@@ -339,6 +343,9 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		c.emit(Record{Kind: recOpened})
 	case in.Drain:
 		c.draining = true
+		for _, p := range c.poolList {
+			p.dirty = true
+		}
 	case in.Cut:
 		c.cut()
 	case in.Abandon:
@@ -469,6 +476,9 @@ func (c *Core) NextWake() (time.Time, bool) {
 		if p.crash.until > c.now && (next == 0 || p.crash.until < next) {
 			next = p.crash.until
 		}
+		if p.recallAt != 0 && (next == 0 || p.recallAt < next) {
+			next = p.recallAt
+		}
 	}
 	return time.Unix(0, next), next != 0
 }
@@ -493,6 +503,7 @@ func (c *Core) fire() {
 		}
 		c.told(t)
 	}
+	c.recallStale()
 	for _, p := range c.poolList {
 		if p.crash.until != 0 && p.crash.until <= c.now {
 			p.crash.until = 0

@@ -10,18 +10,28 @@ import (
 
 // dispatch gives a pool's waiting tasks to whoever is free, the first in order first.
 func (c *Core) dispatch(p *pool) {
-	if c.draining || p.spec.Paused || !p.configured {
+	stopped := c.draining || p.spec.Paused || !p.configured
+	if p.ahead > 0 {
+		switch {
+		case stopped || p.held() > p.ceiling():
+			c.recall(p, c.now)
+		case p.held() < p.ceiling():
+			c.promote(p)
+		}
+	}
+	if stopped {
 		return
 	}
 	for p.queued > 0 {
-		if p.exec() && p.busy() >= p.ceiling() || !p.exec() && (len(p.idle) == 0 || p.busy() >= p.spec.Max) {
-			return
+		if p.exec() && p.held() >= p.ceiling() || !p.exec() && (len(p.idle) == 0 || p.busy() >= p.spec.Max) {
+			break
 		}
 		t := c.next(p)
 		if t == nil || !c.give(t) {
-			return
+			break
 		}
 	}
+	c.prefetch(p)
 }
 
 // ceiling is how many tasks of an exec pool may run at once: its max, or fewer
@@ -166,6 +176,9 @@ func (c *Core) assign(t *task, a *agentState, w *worker, doc models.TaskSpec) bo
 	}
 	c.told(t)
 	run := &Run{Kind: t.pool.spec.Kind, URL: t.pool.spec.URL, Worker: r.Worker, Task: doc, Attempt: int(t.attempt), Lease: t.lease}
+	if t.pool.exec() {
+		run.Slots = t.pool.shareOf(a).slots()
+	}
 	c.command(a, Command{Run: run}, false)
 	return true
 }

@@ -30,6 +30,12 @@ type pool struct {
 	bands   bands // the queue by priority
 	wheel   route.Wheel
 
+	shares   []share // of a slot pool, by agent
+	ahead    int     // tasks that no slot is there for yet, over all agents
+	stale    bool    // what was prefetched waited for too long
+	recallAt int64   // when that is looked at (Unix ns); 0 is never
+	askedAt  int64   // until when nothing is asked for again
+
 	workers    []*worker // in the order in which they were started
 	idle       []*worker // the longest idle first
 	starting   int

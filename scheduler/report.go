@@ -241,6 +241,7 @@ func (c *Core) finished(a *agentState, f *Finished) {
 	if p := t.pool; !p.exec() && o != outcomeLost {
 		p.proven()
 	}
+	t.pool.stale = false
 	text := f.Err
 	if o == outcomeSuccess {
 		text = ""

@@ -236,6 +236,9 @@ func (s *sim) mayAssign(t *modelTask, r *Record) error {
 	if p.ceiling >= 0 && p.kind.Slots() {
 		most = min(most, p.ceiling)
 	}
+	if s.ahead && p.kind.Slots() {
+		most *= 1 + mostAhead // the slots themselves are held against the commands
+	}
 	if busy := p.counts[stateAssigned] + p.counts[stateRunning]; busy >= most {
 		return fmt.Errorf("pool %s has %d tasks, and may have %d", p.name, busy, most)
 	}
@@ -265,7 +268,7 @@ func (s *sim) mayTake(t *modelTask, p *modelPool, i int, worker string) error {
 			here++
 		}
 	}
-	if here > 1 && a.info.Slots > 0 && a.slots >= a.info.Slots {
+	if here > 1 && a.info.Slots > 0 && a.slots >= a.info.Slots && !(s.ahead && t.milli == 0 && t.memory == 0) {
 		return fmt.Errorf("agent %s has %d slots taken of %d", a.info.ID, a.slots, a.info.Slots)
 	}
 	return nil

@@ -98,20 +98,20 @@ func simulateAll(first, last uint64, steps int) (counters, error) {
 
 // counters say what the simulations went through.
 type counters struct {
-	Steps, Submitted, Repeated, Conflicts, Assigned, Succeeded, Closed, Crashes, Takeovers, Refused, Stale, Lost, Retried, Drained, Snapshots int
+	Steps, Submitted, Repeated, Conflicts, Assigned, Succeeded, Closed, Crashes, Takeovers, Refused, Stale, Lost, Retried, Drained, Snapshots, Ahead int
 }
 
 func (c *counters) all() map[string]int {
 	return map[string]int{
 		"submitted": c.Submitted, "repeated": c.Repeated, "conflicts": c.Conflicts, "assigned": c.Assigned, "succeeded": c.Succeeded, "closed": c.Closed,
 		"crashes": c.Crashes, "takeovers": c.Takeovers, "refused writes": c.Refused, "stale reports": c.Stale, "lost": c.Lost, "retried": c.Retried,
-		"drained": c.Drained, "snapshots": c.Snapshots,
+		"drained": c.Drained, "snapshots": c.Snapshots, "held until a slot was free": c.Ahead,
 	}
 }
 
 func (c *counters) add(o *counters) {
-	for i, p := range []*int{&c.Steps, &c.Submitted, &c.Repeated, &c.Conflicts, &c.Assigned, &c.Succeeded, &c.Closed, &c.Crashes, &c.Takeovers, &c.Refused, &c.Stale, &c.Lost, &c.Retried, &c.Drained, &c.Snapshots} {
-		*p += []int{o.Steps, o.Submitted, o.Repeated, o.Conflicts, o.Assigned, o.Succeeded, o.Closed, o.Crashes, o.Takeovers, o.Refused, o.Stale, o.Lost, o.Retried, o.Drained, o.Snapshots}[i]
+	for i, p := range []*int{&c.Steps, &c.Submitted, &c.Repeated, &c.Conflicts, &c.Assigned, &c.Succeeded, &c.Closed, &c.Crashes, &c.Takeovers, &c.Refused, &c.Stale, &c.Lost, &c.Retried, &c.Drained, &c.Snapshots, &c.Ahead} {
+		*p += []int{o.Steps, o.Submitted, o.Repeated, o.Conflicts, o.Assigned, o.Succeeded, o.Closed, o.Crashes, o.Takeovers, o.Refused, o.Stale, o.Lost, o.Retried, o.Drained, o.Snapshots, o.Ahead}[i]
 	}
 }
 
@@ -122,6 +122,7 @@ const (
 	simMaxDeaths  = 3
 	simAgeEvery   = 200 * time.Millisecond
 	simMaxBackoff = 5 * time.Second
+	simPrefetch   = time.Second
 )
 
 // sim is one simulated history: the world around a core. It is used again for the
@@ -134,6 +135,7 @@ type sim struct {
 	core   *Core
 	model  model
 	steady bool // the clock has not been set back
+	ahead  bool // tasks are so short that some are assigned before there is a slot for them
 	pools  []models.PoolSpec
 
 	// The journal, and what waits to be written.
@@ -185,12 +187,13 @@ func (s *sim) reset(seed uint64) {
 	for i := range s.pools {
 		s.pools[i].Max = 1 + s.rng.IntN(3)
 	}
+	s.ahead = seed%2 == 1
 	s.frames, s.chunks, s.frameNo = s.frames[:0], nil, 1
 	s.reports, s.results, s.ran = s.reports[:0], s.results[:0], s.ran[:0]
 	s.next, s.places, s.subs, s.fresh = 0, s.places[:0], s.subs[:0], s.fresh[:0]
 	infos := simAgents()
 	for i, a := range s.agents {
-		*a = simAgent{info: infos[i], runs: a.runs[:0], workers: a.workers[:0], started: a.started[:0]}
+		*a = simAgent{info: infos[i], runs: a.runs[:0], workers: a.workers[:0], started: a.started[:0], slots: map[string]int{}}
 	}
 	s.model.reset(s.pools, infos)
 	s.forget()
@@ -201,11 +204,17 @@ func (s *sim) newCore() {
 	core, err := NewCore(CoreConfig{
 		AgeEvery: simAgeEvery, MaxBackoff: simMaxBackoff, Seed: s.rng.Uint64() | 1, KeepKeys: simKeys,
 		OwnAgents: []string{"a", "b"}, MissedTicks: simMissed, MaxDeaths: simMaxDeaths, KeepDecisions: 4,
+		PrefetchWork: simPrefetch,
 	}, s.pools)
 	if err != nil {
 		panic(err)
 	}
 	s.core = core
+	if s.ahead {
+		for _, p := range core.poolList {
+			p.measure.runs, p.measure.mean = measuredRuns, simPrefetch.Seconds()/4
+		}
+	}
 }
 
 func (s *sim) time() time.Time { return time.Unix(0, s.now) }
@@ -268,10 +277,41 @@ func (s *sim) step(in Input) (*Output, error) {
 		}
 	}
 	for i := range o.Commands {
+		if err := s.withinSlots(&o.Commands[i]); err != nil {
+			return o, err
+		}
 		s.after(&o.Commands[i])
 	}
 	s.commands = append(s.commands, o.Commands...)
 	return o, s.compare()
+}
+
+// withinSlots holds the slots that agents are told against what the pool may have
+// at once: as no agent runs more than it was told, no pool does either.
+func (s *sim) withinSlots(d *Directed) error {
+	var p *pool
+	switch {
+	case d.Command.Run != nil && d.Command.Run.Worker == "":
+		p = s.core.byID[d.Command.Run.Task.TaskID].pool
+	case d.Command.Limit != nil:
+		p = s.core.pools[d.Command.Limit.Pool]
+	default:
+		return nil
+	}
+	ahead := 0
+	for i := range p.shares {
+		if n := p.shares[i]; n.ahead < 0 || n.ahead > n.tasks {
+			return fmt.Errorf("agent %s has %d tasks of pool %s, and %d of them wait there", s.core.agents[i].info.ID, n.tasks, p.spec.Name, n.ahead)
+		}
+		ahead += p.shares[i].ahead
+	}
+	if ahead != p.ahead {
+		return fmt.Errorf("%d tasks of pool %s wait on agents, and %d are counted", ahead, p.spec.Name, p.ahead)
+	}
+	if p.held() > p.ceiling() {
+		return fmt.Errorf("pool %s may have %d tasks begin, more than %d", p.spec.Name, p.held(), p.ceiling())
+	}
+	return nil
 }
 
 // open is the begin of a daemon: the agents that are there join.

@@ -38,6 +38,7 @@ type simAgent struct {
 	info    models.Agent
 	runs    []*Run
 	started []Lease
+	slots   map[string]int // by pool: what it was told to run at once, at most
 	workers []string
 	gone    bool
 }
@@ -180,7 +181,12 @@ func (s *sim) obey(d *Directed) error {
 		s.reports = append(s.reports, Report{Agent: d.Agent, WorkerReady: &WorkerReady{Worker: cmd.StartWorker.Worker, ColdStart: time.Second}})
 	case cmd.StopWorker != nil:
 		s.dropWorker(a, cmd.StopWorker.Worker, "")
+	case cmd.Limit != nil:
+		a.slots[cmd.Limit.Pool] = cmd.Limit.Slots
 	case cmd.Run != nil:
+		if cmd.Run.Worker == "" {
+			a.slots[cmd.Run.Task.Pool] = cmd.Run.Slots
+		}
 		return s.begin(a, cmd.Run)
 	case cmd.Recall != nil:
 		if i := a.runAt(cmd.Recall.Lease); i >= 0 && !a.hasStarted(cmd.Recall.Lease) {
@@ -219,6 +225,16 @@ func (s *sim) begin(a *simAgent, r *Run) error {
 
 func (a *simAgent) runAt(l Lease) int {
 	return slices.IndexFunc(a.runs, func(r *Run) bool { return r.Lease == l })
+}
+
+// running is how many attempts of a slot pool have begun and not ended.
+func (a *simAgent) running(pool string) (n int) {
+	for _, r := range a.runs {
+		if r.Worker == "" && r.Task.Pool == pool && a.hasStarted(r.Lease) {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *sim) giveBack(a *simAgent, i int) {
@@ -282,6 +298,10 @@ func (s *sim) work() {
 	i := s.rng.IntN(len(a.runs))
 	r := a.runs[i]
 	if !a.hasStarted(r.Lease) {
+		if r.Worker == "" && a.running(r.Task.Pool) >= a.slots[r.Task.Pool] {
+			s.count.Ahead++
+			return // it waits for a slot
+		}
 		switch s.rng.IntN(16) {
 		case 0:
 			s.giveBack(a, i)

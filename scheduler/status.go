@@ -18,7 +18,7 @@ func (c *Core) DecisionInput(name string, now time.Time, interval, lag time.Dura
 	}
 	ns := now.UnixNano()
 	in := models.DecisionInput{
-		Now: now, Ready: p.ready(), Busy: p.busy(), Starting: p.starting, Queued: c.runnable(p),
+		Now: now, Ready: p.ready(), Busy: p.held(), Starting: p.starting, Queued: c.runnable(p) + p.ahead,
 		OldestWaitS: p.oldestWait(ns), ArrivalsPerS: p.measure.arrivalRate(ns),
 		ServiceS: p.measure.mean, ServiceCV2: p.measure.cv2(), IntervalS: interval.Seconds(),
 		FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1, Arrived: p.measure.totals.Arrived,
@@ -259,7 +259,7 @@ func (c *Core) explainQueued(t *task, now time.Time, fact func(string, ...any)) 
 		fact("cap of %s: %d of %d places are taken", l.name, l.used, l.most)
 	}
 	if p.exec() {
-		fact("%d of %d slots of pool %s are taken", p.busy(), p.ceiling(), p.spec.Name)
+		fact("%d of %d slots of pool %s are taken", p.held(), p.ceiling(), p.spec.Name)
 	} else {
 		fact("pool %s has %d workers up, %d of them busy, %d starting, and wants %d", p.spec.Name, p.ready(), p.busy(), p.starting, p.want)
 		if p.spec.Policy == models.PolicyRecommend {

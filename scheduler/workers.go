@@ -58,6 +58,9 @@ func (c *Core) occupy(t *task) {
 	} else {
 		c.cands[a.index].Used++
 	}
+	if t.pool.exec() {
+		t.pool.take(a)
+	}
 }
 
 func (c *Core) vacate(t *task) {
@@ -70,6 +73,9 @@ func (c *Core) vacate(t *task) {
 	a.placed[last] = placement{}
 	a.tasks, a.placed = a.tasks[:last], a.placed[:last]
 	t.activeAt = queue.Absent
+	if t.pool.exec() {
+		t.pool.let(a)
+	}
 	if t.class.count(-1); len(t.class.limits) > 0 {
 		c.emptied = append(c.emptied, t.class)
 	}
