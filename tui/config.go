@@ -34,6 +34,8 @@ type Config struct {
 	Banner func() string
 	// Zone is where times are shown in. Default the local one.
 	Zone *time.Location
+	// Save writes a new file for an export and gives its path. Default: no exports.
+	Save func(name string, data []byte) (path string, err error)
 	// Clock tells the time. Default time.Now.
 	Clock func() time.Time
 	// Getenv reads the environment. Default os.Getenv.

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -43,46 +44,70 @@ func (m Model) key(k tea.KeyMsg) (Model, tea.Cmd) {
 		return m.dialogNext(d, done, reqs)
 	case m.help:
 		return m.helpKey(k)
+	case m.palette != nil:
+		return m.paletteKey(k)
 	case m.pages[m.at].Typing():
 		return m.tell(page.Key{KeyMsg: k})
 	}
-	scopes := m.pages[m.at].Scopes(m.env())
-	action := m.keys.Action(k.String(), append(slices.Clone(scopes), keys.Global)...)
-	switch action {
+	scopes := append(m.pages[m.at].Scopes(m.env()), keys.Global)
+	b := m.keys.Lookup(k.String(), scopes...)
+	return m.act(page.Key{KeyMsg: k, Action: b.Action}, b)
+}
+
+// act does what a binding asks for: what concerns the whole screen here, the rest
+// is the page's.
+func (m Model) act(k page.Key, b keys.Binding) (Model, tea.Cmd) {
+	switch b.Action {
 	case keys.Quit:
 		return m.quit()
 	case keys.Help:
 		m.help, m.scroll = true, 0
+		return m, nil
+	case keys.Palette:
+		m.palette = &palette{input: page.NewInput("")}
 		return m, nil
 	case keys.NextPage:
 		return m.show((m.at + 1) % len(m.pages))
 	case keys.PrevPage:
 		return m.show((m.at + len(m.pages) - 1) % len(m.pages))
 	case keys.Page1, keys.Page2, keys.Page3, keys.Page4, keys.Page5, keys.Page6, keys.Page7:
-		return m.show(int(action[len(action)-1] - '1'))
+		return m.show(int(b.Action[len(b.Action)-1] - '1'))
 	case keys.ThemeNext:
 		return m.nextTheme(), nil
 	case keys.MouseToggle:
 		return m.toggleMouse()
+	case keys.ExportCSV:
+		return m.export("csv")
+	case keys.ExportJSON:
+		return m.export("json")
 	case keys.Refresh:
 		m.retryAt = time.Time{}
 		return m.poll()
 	case keys.Suspend:
 		return m, tea.Suspend
 	}
-	if m.cfg.ReadOnly && m.writes(action, scopes) {
+	if b.Writes && m.cfg.ReadOnly {
 		return m.say("read-only: this screen changes nothing", true), nil
 	}
-	return m.tell(page.Key{KeyMsg: k, Action: action})
+	return m.tell(k)
 }
 
-func (m Model) writes(a keys.Action, scopes []keys.Scope) bool {
-	for _, s := range scopes {
-		if b, ok := m.keys.Find(s, a); ok {
-			return b.Writes
-		}
+// export writes what the page shows to a file.
+func (m Model) export(format string) (Model, tea.Cmd) {
+	p, ok := m.pages[m.at].(page.Exporter)
+	if !ok || m.cfg.Save == nil {
+		return m.say("nothing can be written from here", true), nil
 	}
-	return false
+	t := p.Export(m.env())
+	if len(t.Rows) == 0 {
+		return m.say("there is nothing to export", true), nil
+	}
+	data, err := t.Encode(format)
+	if err != nil {
+		return m.say("the export failed: "+err.Error(), true), nil
+	}
+	name := fmt.Sprintf("loadstar-%s-%s.%s", t.Name, m.now.In(m.cfg.Zone).Format("20060102-150405"), format)
+	return m, m.link.save(page.Save{Name: name, Data: data}, m.cfg.Save, len(t.Rows))
 }
 
 func (m Model) quit() (Model, tea.Cmd) {
@@ -150,7 +175,7 @@ func (m Model) mouse(e tea.MouseMsg) (Model, tea.Cmd) {
 			delta = -1
 		}
 		switch {
-		case m.dialog != nil:
+		case m.dialog != nil, m.palette != nil:
 			return m, nil
 		case m.help:
 			m.scroll = max(0, min(m.scroll+3*delta, m.helpEnd()))
@@ -169,6 +194,13 @@ func (m Model) mouse(e tea.MouseMsg) (Model, tea.Cmd) {
 		return m.dialogNext(d, done, reqs)
 	case m.help:
 		m.help = false
+		return m, nil
+	case m.palette != nil:
+		if list := matching(m.commands(), m.palette.input.Value()); ok && z.Kind == "command" && z.Index < len(list) {
+			m.palette = nil
+			return m.command(&list[z.Index])
+		}
+		m.palette = nil
 		return m, nil
 	case !ok:
 		return m, nil

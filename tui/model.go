@@ -44,6 +44,7 @@ type Model struct {
 	started bool
 
 	dialog  *page.Dialog
+	palette *palette
 	help    bool
 	scroll  int // of the help
 	toast   string
@@ -168,6 +169,8 @@ func (m Model) update(msg tea.Msg) (Model, tea.Cmd) {
 		return m.logOpened(msg)
 	case logRead:
 		return m.logRead(msg)
+	case saved:
+		return m.saved(msg), nil
 	case deferred:
 		return m.tell(msg.msg)
 	}

@@ -315,3 +315,24 @@ func closeLog(r io.ReadCloser) tea.Cmd {
 		return nil
 	}
 }
+
+// saved is what came of an export.
+type saved struct {
+	path string
+	rows int
+	err  error
+}
+
+func (transport) save(r page.Save, write func(string, []byte) (string, error), rows int) tea.Cmd {
+	return func() tea.Msg {
+		path, err := write(r.Name, r.Data)
+		return saved{path: path, rows: rows, err: err}
+	}
+}
+
+func (m Model) saved(s saved) Model {
+	if s.err != nil {
+		return m.say("the export failed: "+s.err.Error(), true)
+	}
+	return m.say(fmt.Sprintf("%d rows written to %s", s.rows, s.path), false)
+}

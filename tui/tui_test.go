@@ -181,6 +181,7 @@ func views() map[string][]string {
 		"pools":         {"4", "j"},
 		"decision":      {"4", "j", "enter", "j", "enter"},
 		"help":          {"?"},
+		"palette":       {"4", ":", "text:pa"},
 		"queues":        {"5", "j"},
 		"agents":        {"6", "j"},
 		"events":        {"7"},

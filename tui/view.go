@@ -43,6 +43,8 @@ func (m Model) draw() *widget.Canvas {
 		m.dialog.View(c)
 	case m.help:
 		m.drawHelp(c)
+	case m.palette != nil:
+		m.drawPalette(c)
 	}
 	return c
 }

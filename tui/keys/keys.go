@@ -35,7 +35,8 @@ const (
 	Page1, Page2, Page3, Page4         Action = "page-1", "page-2", "page-3", "page-4"
 	Page5, Page6, Page7                Action = "page-5", "page-6", "page-7"
 	MouseToggle, ThemeNext, Refresh    Action = "mouse", "theme", "refresh"
-	Suspend                            Action = "suspend"
+	Suspend, Palette                   Action = "suspend", "commands"
+	ExportCSV, ExportJSON              Action = "export-csv", "export-json"
 	Up, Down, PageUp, PageDown         Action = "up", "down", "page-up", "page-down"
 	Top, Bottom, Open, Back            Action = "top", "bottom", "open", "back"
 	Left, Right                        Action = "left", "right"
@@ -89,6 +90,17 @@ func New(bindings []Binding) (*Map, error) {
 	return m, nil
 }
 
+// Lookup is the binding of a key, that of the first scope that knows it.
+func (m *Map) Lookup(key string, scopes ...Scope) Binding {
+	for _, s := range scopes {
+		if a, ok := m.byKey[s][key]; ok {
+			b, _ := m.Find(s, a)
+			return b
+		}
+	}
+	return Binding{}
+}
+
 // Action is what a key asks for: the first of the scopes that knows it decides.
 func (m *Map) Action(key string, scopes ...Scope) Action {
 	for _, s := range scopes {
@@ -98,6 +110,9 @@ func (m *Map) Action(key string, scopes ...Scope) Action {
 	}
 	return None
 }
+
+// All are all bindings, in the order of the table.
+func (m *Map) All() []Binding { return slices.Clone(m.bindings) }
 
 // Bindings are those of a scope, in the order of the table.
 func (m *Map) Bindings(s Scope) []Binding {
@@ -171,6 +186,9 @@ func Default() []Binding {
 		{Global, NextPage, []string{"tab"}, "next page", "", false},
 		{Global, PrevPage, []string{"shift+tab"}, "previous page", "", false},
 		{Global, Help, []string{"?", "f1"}, "this help", "help", false},
+		{Global, Palette, []string{":"}, "all commands, by name", "commands", false},
+		{Global, ExportCSV, []string{"e"}, "what is shown to a CSV file in this folder", "", false},
+		{Global, ExportJSON, []string{"E"}, "what is shown to a JSON file in this folder", "", false},
 		{Global, ThemeNext, []string{"T"}, "next theme", "", false},
 		{Global, MouseToggle, []string{"M"}, "release or take the mouse (to select text)", "", false},
 		{Global, Refresh, []string{"ctrl+r", "f5"}, "ask the daemon again now", "", false},

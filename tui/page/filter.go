@@ -221,7 +221,7 @@ func (f *Filter) Match(k *models.Task, now time.Time) bool {
 
 func (t *Term) match(k *models.Task, now time.Time) bool {
 	if t.Field == "" {
-		return fuzzy(strings.ToLower(k.TaskID+" "+k.String()), t.Value)
+		return Fuzzy(strings.ToLower(k.TaskID+" "+k.String()), t.Value)
 	}
 	if _, ok := numeric(t.Field); ok {
 		v, known := t.number(k, now)
@@ -276,8 +276,8 @@ func (t *Term) number(k *models.Task, now time.Time) (v float64, known bool) {
 	return 0, false
 }
 
-// fuzzy reports whether the letters of want stand in hay in their order, with gaps.
-func fuzzy(hay, want string) bool {
+// Fuzzy reports whether the letters of want stand in hay in their order, with gaps.
+func Fuzzy(hay, want string) bool {
 	for _, r := range want {
 		i := strings.IndexRune(hay, r)
 		if i < 0 {

@@ -82,6 +82,7 @@ func fileLogger(cfg config.Config) (*slog.Logger, func(), error) {
 func showScreen(ctx context.Context, o ScreenOptions, source tui.Source) error {
 	return tui.Run(ctx, tui.Config{
 		Source: source, NoColor: o.NoColor, ASCII: o.ASCII, Theme: o.Theme, ReadOnly: o.ReadOnly, Banner: o.Banner,
+		Save: saveNew,
 	}, o.In, o.Out)
 }
 
@@ -101,4 +102,16 @@ func RunDaemon(ctx context.Context, cfg config.Config, load func() (config.Confi
 	stop()
 	<-done
 	return err
+}
+
+// saveNew writes an export into the current folder; a file that is there is left alone.
+func saveNew(name string, data []byte) (string, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	if _, err = f.Write(data); err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	return name, f.Close()
 }
