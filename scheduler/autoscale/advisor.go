@@ -20,6 +20,7 @@ type Advisor struct {
 	sizes   []sizing
 	signals []signal
 	shadows []shadow
+	due     []int16 // starting workers, by the step at which they are ready (modulo pipe) and shadow
 
 	seen      arrivals
 	step      int64
@@ -28,6 +29,7 @@ type Advisor struct {
 	restarted bool
 	service   float64 // s, of a task; slower than the core's
 	scv       float64
+	refit     bool    // the tables are other ones than at the last step
 	lead      float64 // s, that the shadows' costs are of
 
 	best, plain int // shadows: the best, and the best of those that look back no further than an hour
@@ -40,6 +42,7 @@ const (
 	proofLeads    = 100   // leads that a candidate must have been watched for
 	proofTasks    = 300   // and tasks
 	safety        = 0.75  // of the late share is asked for of a fluid, which leaves out the chance within a step
+	chooseEvery   = 4     // steps
 	keepLead      = 0.02  // by how much another must be cheaper to take over
 	floorMost     = 300.0 // s, that the present rate is averaged over at most
 	floorLeast    = 30.0
@@ -68,9 +71,10 @@ func (a *Advisor) begin() {
 	}
 	for i := range a.signals {
 		for k := range a.sizes {
-			a.shadows = append(a.shadows, shadow{signal: i, size: k})
+			a.shadows = append(a.shadows, shadow{signal: int32(i), size: int32(k)}) //nolint:gosec // few
 		}
 	}
+	a.due = make([]int16, pipe*len(a.shadows))
 }
 
 // Step takes in a decision's input and returns the advice for it; nil while there
@@ -103,7 +107,9 @@ func (a *Advisor) Step(p models.PoolSpec, in *models.DecisionInput) *models.Advi
 	a.expect(in)
 	recent := a.seen.rate(math.Max(floorLeast, math.Min(in.LeadS, floorMost)))
 	a.order(p, in, dt, tasks, recent)
-	a.choose(p, in)
+	if a.step%chooseEvery == 0 {
+		a.choose(p, in)
+	}
 	a.advise(p, recent)
 	return a.advice
 }
@@ -130,7 +136,7 @@ func (a *Advisor) learnService(p models.PoolSpec, in *models.DecisionInput, dt f
 	a.service += weight * (serviceTime(in) - a.service)
 	a.scv += weight * (in.ServiceCV2 - a.scv)
 	for i := range a.sizes {
-		a.sizes[i].fit(a.service, a.scv, p.SLO.Std().Seconds())
+		a.refit = a.sizes[i].fit(a.service, a.scv, p.SLO.Std().Seconds()) || a.refit
 	}
 }
 
@@ -143,15 +149,23 @@ func (a *Advisor) serve(p models.PoolSpec, tasks, dt float64) {
 			s.tasks, s.spanS = keep*s.tasks+tasks, keep*s.spanS+dt
 		}
 	}
-	at := int(a.step % pipe)
-	slo := p.SLO.Std().Seconds()
+	row := a.row(0)
+	each := dt / a.service
+	most := p.SLO.Std().Seconds() / a.service
 	for i := range a.shadows {
 		s := &a.shadows[i]
-		late, paid := s.serve(at, tasks, dt, a.service, slo)
+		late := s.serve(row[i], tasks, each, most)
+		row[i] = 0
 		if a.signals[s.signal].known {
-			s.late, s.paid = keep*s.late+late, keep*s.paid+paid
+			s.late, s.paid = keep*s.late+late, keep*s.paid+float64(s.ready+s.starting)*dt
 		}
 	}
+}
+
+// row is what is due so many steps ahead.
+func (a *Advisor) row(ahead int) []int16 {
+	at := int((a.step+int64(ahead))%pipe) * len(a.shadows)
+	return a.due[at : at+len(a.shadows)]
 }
 
 func (a *Advisor) expect(in *models.DecisionInput) {
@@ -159,21 +173,29 @@ func (a *Advisor) expect(in *models.DecisionInput) {
 		s := &a.signals[i]
 		s.read(&a.seen, in, a.service)
 		s.holdS = s.hold.seconds(in.LeadS)
-		s.load = s.highs.add(a.now, s.value, int64(s.holdS*1e9))
+		load := s.highs.add(a.now, s.value, int64(s.holdS*1e9))
+		s.moved, s.load = load != s.load, load
 	}
 }
 
 // order lets every candidate size its shadow pool, above the floor as the pool itself.
 func (a *Advisor) order(p models.PoolSpec, in *models.DecisionInput, dt, tasks, recent float64) {
-	due := min(pipe-1, max(1, int(math.Ceil((in.LeadS-in.IntervalS)/dt))))
-	at := int((a.step + int64(due)) % pipe)
-	busy := int(math.Ceil(tasks * a.service / dt))
+	row := a.row(min(pipe-1, max(1, int(math.Ceil((in.LeadS-in.IntervalS)/dt)))))
+	slo := p.SLO.Std().Seconds()
+	busy := int32(min(math.Ceil(tasks*a.service/dt), math.MaxInt32))
+	calm := int32(min(p.Max, max(p.Min, presentNeed(recent, a.service, 0, 0, in.LeadS, slo)))) //nolint:gosec // a pool's bounds
 	for i := range a.shadows {
 		s := &a.shadows[i]
-		least := presentNeed(recent, a.service, s.backlog, s.ready+s.starting, in.LeadS, p.SLO.Std().Seconds())
-		want := max(p.Min, least, a.sizes[s.size].need(a.signals[s.signal].load, p.Max))
-		s.resize(min(want, p.Max), at, busy)
+		if g := &a.signals[s.signal]; g.moved || a.refit {
+			s.need = int32(a.sizes[s.size].need(g.load, p.Max)) //nolint:gosec // at most max
+		}
+		want := max(calm, s.need)
+		if s.backlog > 0 {
+			want = max(want, int32(min(p.Max, presentNeed(recent, a.service, s.backlog, int(s.ready+s.starting), in.LeadS, slo)))) //nolint:gosec // likewise
+		}
+		s.resize(want, busy, &row[i])
 	}
+	a.refit = false
 }
 
 // choose picks the cheapest candidate that would have kept to the late share.
@@ -233,7 +255,7 @@ func (a *Advisor) rule(p models.PoolSpec, i int) *models.AdvisedRule {
 func (a *Advisor) Clone() *Advisor {
 	b := *a
 	b.seen.at, b.seen.counts, b.seen.minutes = slices.Clone(a.seen.at), slices.Clone(a.seen.counts), slices.Clone(a.seen.minutes)
-	b.shadows, b.signals, b.sizes = slices.Clone(a.shadows), slices.Clone(a.signals), slices.Clone(a.sizes)
+	b.shadows, b.signals, b.sizes, b.due = slices.Clone(a.shadows), slices.Clone(a.signals), slices.Clone(a.sizes), slices.Clone(a.due)
 	for i := range b.signals {
 		h := &b.signals[i].highs
 		h.at, h.values = slices.Clone(h.at), slices.Clone(h.values)

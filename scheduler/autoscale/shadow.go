@@ -9,24 +9,28 @@ const pipe = 128
 // what the candidate would have cost. It is a fluid: tasks of the mean run time,
 // spread evenly over a step.
 type shadow struct {
-	signal, size    int
-	ready, starting int
-	backlog         float64     // tasks
-	due             [pipe]int16 // starting workers by the step at which they are ready
-	late            float64     // tasks, fading
-	paid            float64     // worker-seconds, fading
+	signal, size    int32
+	ready, starting int32
+	need            int32   // what the candidate asks for
+	backlog         float64 // tasks
+	late            float64 // tasks, fading
+	paid            float64 // worker-seconds, fading
 }
 
-// serve takes in a step's arrivals and says how many of them wait too long.
-func (s *shadow) serve(at int, tasks, dt, service, slo float64) (late, paid float64) {
-	up := int(s.due[at])
-	s.due[at] = 0
-	s.ready += up
-	s.starting -= up
-	capacity := float64(s.ready) * dt / service
-	late = tasks * lateShare(s.backlog, tasks-capacity, float64(s.ready)*slo/service)
-	s.backlog = math.Max(0, s.backlog+tasks-capacity)
-	return late, float64(s.ready+s.starting) * dt
+// serve takes in a step's arrivals, of which one worker serves each tasks in the
+// step and can have most before it that are not late yet, and says how many wait
+// too long. up workers are ready now that were starting.
+func (s *shadow) serve(up int16, tasks, each, most float64) (late float64) {
+	s.ready += int32(up)
+	s.starting -= int32(up)
+	workers := float64(s.ready)
+	change := tasks - workers*each
+	if s.backlog == 0 && change <= 0 {
+		return 0
+	}
+	late = tasks * lateShare(s.backlog, change, workers*most)
+	s.backlog = math.Max(0, s.backlog+change)
+	return late
 }
 
 // lateShare is the share of evenly spread arrivals that find more than limit tasks
@@ -43,15 +47,16 @@ func lateShare(backlog, change, limit float64) float64 {
 	return math.Min(1, (limit-backlog)/change)
 }
 
-// resize starts workers, to be ready at a step, or stops idle ones.
-func (s *shadow) resize(want, at, busy int) {
+// resize starts workers, which are added to those due when they will be ready, or
+// stops idle ones.
+func (s *shadow) resize(want, busy int32, due *int16) {
 	have := s.ready + s.starting
 	switch {
 	case have < want:
-		n := min(want-have, math.MaxInt16-int(s.due[at]))
+		n := min(want-have, int32(math.MaxInt16-*due))
 		s.starting += n
-		s.due[at] += int16(n) //nolint:gosec // bounded above
-	case have > want && s.backlog == 0:
-		s.ready -= max(0, min(have-want, s.ready-busy))
+		*due += int16(n) //nolint:gosec // bounded above
+	case have > want && s.backlog == 0 && s.ready > busy:
+		s.ready -= min(have-want, s.ready-busy)
 	}
 }

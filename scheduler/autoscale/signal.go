@@ -54,6 +54,7 @@ type signal struct {
 	value float64 // of this step
 	known bool
 	load  float64 // with the hold
+	moved bool    // it is another than before
 	highs highs
 	tasks float64 // arrived while it was known, fading
 	spanS float64 // likewise, s

@@ -28,15 +28,15 @@ const (
 	reachHalves = 14 // halvings in the search for a reach: to a 16,000th
 )
 
-// fit makes the table anew where it no longer holds.
-func (s *sizing) fit(serviceS, scv, waitS float64) {
+// fit makes the table anew where it no longer holds, and says so.
+func (s *sizing) fit(serviceS, scv, waitS float64) bool {
 	near := func(a, b float64) bool { return math.Abs(a-b) <= tableDrift*math.Max(b, 0.2) }
 	if len(s.reach) > 0 && math.Abs(serviceS-s.serviceS) <= tableDrift*s.serviceS && near(scv, s.scv) && waitS == s.waitS {
-		return
+		return false
 	}
 	s.serviceS, s.scv, s.waitS, s.reach = serviceS, scv, waitS, append(s.reach[:0], 0)
 	if len(s.grid) > 0 {
-		return
+		return true
 	}
 	s.grid = []float64{1}
 	if s.spread > 0 {
@@ -46,6 +46,7 @@ func (s *sizing) fit(serviceS, scv, waitS float64) {
 			s.grid = append(s.grid, math.Exp(s.spread*z))
 		}
 	}
+	return true
 }
 
 // need is the number of workers for a load, at most limit.

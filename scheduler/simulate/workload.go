@@ -199,8 +199,9 @@ func count(c float64) float64 {
 
 // The random streams; each bin and each worker has its own.
 const (
-	streamBin  = 1
-	streamCold = 2
+	streamBin    = 1
+	streamCold   = 2
+	streamOffice = 3
 )
 
 func stream(seed uint64, kind, i int) *rand.Rand {

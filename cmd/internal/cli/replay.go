@@ -27,6 +27,7 @@ type replayFlags struct {
 	meanBusy          float64
 	warmup            string
 	bin               time.Duration
+	plot, generate    string
 	cfg               simulate.Config
 	given             func(flag string) bool
 }
@@ -42,15 +43,23 @@ time, with workers that take a cold start to come up, once for each policy, and
 compares waits and worker-hours. A verdict on whether prediction pays comes first.
 
 The trace is a timestamp,value file of requests counted a step, or a job log
-submit_s,duration_s. No daemon is needed.`,
+submit_s,duration_s. No daemon is needed. --generate office prints a made-up trace of
+two weeks of office hours with a burst each hour, to replay.`,
 		Example: `  loadstar replay requests.csv --cold-start 180s
-  loadstar replay jobs.csv --policies predictive,reactive,oracle --sweep --at-violations 1`,
-		Args: args(cobra.ExactArgs(1)),
+  loadstar replay jobs.csv --policies predictive,reactive,oracle --sweep --at-violations 1 --plot frontier.png
+  loadstar replay --generate office > office.csv`,
+		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := o.check(); err != nil {
 				return err
 			}
 			f.given = cmd.Flags().Changed
+			switch {
+			case f.generate != "" && len(files) == 0:
+				return generate(a.out, f.generate, f.cfg.Seed)
+			case (f.generate == "") != (len(files) == 1):
+				return usage("replay takes one trace, or --generate and none")
+			}
 			return a.replay(cmd, o, &f, files[0])
 		},
 	}
@@ -71,7 +80,26 @@ submit_s,duration_s. No daemon is needed.`,
 	fl.Uint64Var(&f.cfg.Seed, "seed", 1, "of the random numbers")
 	fl.IntVar(&f.cfg.SweepRuns, "sweep-runs", 8, "runs of each policy with --sweep")
 	fl.IntVar(&f.cfg.Parallel, "parallel", min(2, runtime.GOMAXPROCS(0)), "policies replayed at once")
+	fl.StringVar(&f.plot, "plot", "", "draw cost against late tasks into `FILE` (.png, .svg or .pdf), a line a policy with --sweep")
+	fl.StringVar(&f.generate, "generate", "", "print the made-up trace `NAME` (office) and replay nothing")
 	return cmd
+}
+
+// officeDays are two weeks, so that half of them are left to learn from.
+const officeDays = 14
+
+func generate(out io.Writer, name string, seed uint64) error {
+	if name != "office" {
+		return usage("--generate: %q is not office", name)
+	}
+	w := bufio.NewWriter(out)
+	fmt.Fprintln(w, "timestamp,value")
+	at := simulate.OfficeStart()
+	for _, n := range simulate.Office(officeDays, seed) {
+		fmt.Fprintf(w, "%s,%s\n", at.Format(time.RFC3339), exact(n))
+		at = at.Add(time.Minute)
+	}
+	return w.Flush()
 }
 
 func (a *program) replay(cmd *cobra.Command, o output, f *replayFlags, file string) error {
@@ -97,6 +125,11 @@ func (a *program) replay(cmd *cobra.Command, o output, f *replayFlags, file stri
 	if err != nil {
 		return err
 	}
+	if f.plot != "" {
+		if err := app.PlotFrontier(f.plot, &r); err != nil {
+			return err
+		}
+	}
 	v := replayView(&r)
 	return a.print(v, o, true)
 }
@@ -109,7 +142,9 @@ func (f *replayFlags) check() (err error) {
 		f.cfg.Warmup = -1
 	}
 	f.cfg.Policies = strings.FieldsFunc(f.policies, func(r rune) bool { return r == ',' || r == ' ' })
-	switch {
+	switch ending := strings.ToLower(filepath.Ext(f.plot)); {
+	case f.plot != "" && !slices.Contains(app.FrontierFormats(), ending):
+		return usage("--plot: %q does not end in %s", f.plot, strings.Join(app.FrontierFormats(), ", "))
 	case f.bin < time.Second:
 		return usage("--bin: %s is shorter than 1s", f.bin)
 	case !(f.meanBusy >= 0 && f.meanBusy <= 1e6): // NaN too
@@ -283,7 +318,7 @@ func replayTable(p *page, r *simulate.Report) {
 			late += " (not met)"
 		}
 		gate := "-"
-		if c.Policy == simulate.Predictive {
+		if c.Policy == simulate.Predictive || c.Policy == simulate.Ours {
 			gate = fmt.Sprintf("%.0f", c.GatePct)
 		}
 		rows = append(rows, []string{

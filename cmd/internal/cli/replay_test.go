@@ -103,3 +103,52 @@ func TestReplayRefusesInOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestReplayDrawsTheFrontier(t *testing.T) {
+	path, picture := tracefile(t), filepath.Join(t.TempDir(), "frontier.png")
+	code, _, errs := replayed(t, path, "--policies", "predictive,keda", "--mean-busy", "2", "--sweep", "--sweep-runs", "3", "--plot", picture)
+	if code != 0 {
+		t.Fatal(code, errs)
+	}
+	image, err := os.ReadFile(picture)
+	if err != nil || !bytes.HasPrefix(image, []byte("\x89PNG")) || len(image) < 5000 {
+		t.Errorf("%d bytes, %v", len(image), err)
+	}
+	if code, _, errs := replayed(t, path, "--plot", "frontier.txt"); code != 2 || !strings.Contains(errs, "--plot") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
+func TestTheOfficeTraceIsMadeTheSameEachTimeAndCanBeReplayed(t *testing.T) {
+	code, trace, errs := replayed(t, "--generate", "office")
+	if code != 0 {
+		t.Fatal(code, errs)
+	}
+	_, again, _ := replayed(t, "--generate", "office")
+	lines := strings.Split(strings.TrimSpace(trace), "\n")
+	if trace != again || len(lines) != 1+14*24*60 || lines[0] != "timestamp,value" {
+		t.Errorf("%d lines, the same again: %v", len(lines), trace == again)
+	}
+	sum := func(from, to int) (n int) { // minutes
+		for _, line := range lines[1+from : 1+to] {
+			var v int
+			if _, err := fmt.Sscanf(line[strings.IndexByte(line, ',')+1:], "%d", &v); err != nil {
+				t.Fatal(err)
+			}
+			n += v
+		}
+		return n
+	}
+	if burst := sum(9*60, 9*60+5); burst < 1000 || burst > 1400 {
+		t.Errorf("%d requests in the first burst of Monday", burst)
+	}
+	if saturday := sum(5*1440, 6*1440); saturday > 10000 {
+		t.Errorf("%d requests on Saturday", saturday)
+	}
+	if code, _, _ := replayed(t, "--generate", "moon"); code != 2 {
+		t.Errorf("an unknown trace: %d", code)
+	}
+	if code, _, _ := replayed(t); code != 2 {
+		t.Errorf("no trace at all: %d", code)
+	}
+}
