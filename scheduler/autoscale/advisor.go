@@ -181,9 +181,9 @@ func (a *Advisor) expect(in *models.DecisionInput) {
 // order lets every candidate size its shadow pool, above the floor as the pool itself.
 func (a *Advisor) order(p models.PoolSpec, in *models.DecisionInput, dt, tasks, recent float64) {
 	row := a.row(min(pipe-1, max(1, int(math.Ceil((in.LeadS-in.IntervalS)/dt)))))
-	slo := p.SLO.Std().Seconds()
+	clearS := math.Max(in.LeadS, p.SLO.Std().Seconds())
 	busy := int32(min(math.Ceil(tasks*a.service/dt), math.MaxInt32))
-	calm := int32(min(p.Max, max(p.Min, presentNeed(recent, a.service, 0, 0, in.LeadS, slo)))) //nolint:gosec // a pool's bounds
+	calm := int32(min(p.Max, max(p.Min, presentNeed(recent, a.service, 0, 0, in.LeadS, clearS)))) //nolint:gosec // a pool's bounds
 	for i := range a.shadows {
 		s := &a.shadows[i]
 		if g := &a.signals[s.signal]; g.moved || a.refit {
@@ -191,7 +191,7 @@ func (a *Advisor) order(p models.PoolSpec, in *models.DecisionInput, dt, tasks, 
 		}
 		want := max(calm, s.need)
 		if s.backlog > 0 {
-			want = max(want, int32(min(p.Max, presentNeed(recent, a.service, s.backlog, int(s.ready+s.starting), in.LeadS, slo)))) //nolint:gosec // likewise
+			want = max(want, int32(min(p.Max, presentNeed(recent, a.service, s.backlog, int(s.ready+s.starting), in.LeadS, clearS)))) //nolint:gosec // likewise
 		}
 		s.resize(want, busy, &row[i])
 	}

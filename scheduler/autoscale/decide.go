@@ -89,14 +89,17 @@ func serviceTime(in *models.DecisionInput) float64 {
 // that run, enough for the present rate, and enough to clear what will still wait
 // when a worker that is started now is there.
 //
-// Without advice the rate of half a minute is staffed by Erlang-C. With advice the
-// rate is the mean of as long as a worker takes to be there, and where the forecast
-// does not count (open is false) it is staffed by the rule that has been the
-// cheapest of those that look at the rate only.
+// Without advice the rate of half a minute is staffed by Erlang-C, and a backlog is
+// cleared within the wait target. With advice the rate is the mean of as long as a
+// worker takes to be there; where the forecast does not count (open is false) it is
+// staffed by the rule that has been the cheapest of those that look at the rate only;
+// and a backlog may take another lead, as its tasks are late by then and workers
+// for a burst that is over would be paid for.
 func reactive(p models.PoolSpec, in *models.DecisionInput, open bool) int {
 	slo, service, perS, spare := p.SLO.Std().Seconds(), serviceTime(in), in.ArrivalsPerS, 0
+	clearS := slo
 	if a := in.Advice; advised(in) {
-		service, perS = a.ServiceS, a.RecentPerS
+		service, perS, clearS = a.ServiceS, a.RecentPerS, math.Max(in.LeadS, slo)
 		if !open && a.Rate != nil {
 			spare = a.Rate.Need
 		}
@@ -104,22 +107,22 @@ func reactive(p models.PoolSpec, in *models.DecisionInput, open bool) int {
 		spare = Workers([]float64{perS * service}, service, in.ServiceCV2, slo, p.Violations, p.Max)
 	}
 	present := in.Busy + in.Queued
-	need := presentNeed(perS, service, float64(in.Queued), in.Ready+in.Starting, in.LeadS, slo)
+	need := presentNeed(perS, service, float64(in.Queued), in.Ready+in.Starting, in.LeadS, clearS)
 	if in.Queued > 0 { // one worker a task is the most that a backlog is worth
-		need = min(need, max(present, presentNeed(perS, service, 0, 0, in.LeadS, slo)))
+		need = min(need, max(present, presentNeed(perS, service, 0, 0, in.LeadS, clearS)))
 	}
 	return max(in.Busy, min(max(need, spare), p.Max))
 }
 
-// presentNeed is what keeps up with the present rate and clears, within one lead or
-// the wait target, the backlog that will still be there when new workers are: one
-// that is gone by then is not worth a start.
-func presentNeed(perS, serviceS, backlog float64, have int, leadS, slo float64) int {
+// presentNeed is what keeps up with the present rate and clears, within clearS, the
+// backlog that will still be there when new workers are, a lead from now: one that
+// is gone by then is not worth a start.
+func presentNeed(perS, serviceS, backlog float64, have int, leadS, clearS float64) int {
 	load := perS * serviceS
 	want := math.Ceil(load)
 	if backlog > 0 {
 		if left := backlog + (perS-float64(have)/serviceS)*leadS; left > 0 {
-			want = math.Ceil(load + left*serviceS/math.Max(leadS, slo))
+			want = math.Ceil(load + left*serviceS/clearS)
 		}
 		want = math.Max(want, 1)
 	}
