@@ -236,10 +236,22 @@ func (s *Service) commit(ctx context.Context) {
 		answer(nil)
 	}
 	s.wakeWaiters(e.final)
+	s.tellFailed(e.final)
 	s.hub.publish(e.events)
 	e.reset()
 	if s.written > max(int(s.cfg.SnapshotEvery), s.lastSize) {
 		s.snapshot(ctx)
+	}
+}
+
+func (s *Service) tellFailed(final []uint64) {
+	if s.cfg.Alerts == nil {
+		return
+	}
+	for _, seq := range final {
+		if t := s.core.bySeq(seq); t != nil && t.state == stateFailed {
+			s.cfg.Alerts.Offer(t.id)
+		}
 	}
 }
 

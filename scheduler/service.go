@@ -32,6 +32,9 @@ type Config struct {
 	Metrics Metrics
 	// Telemetry is told the steps of tasks once they are on disk; nil is nobody.
 	Telemetry Telemetry
+	// Alerts is told the id of each task that has failed for good, once that is on
+	// disk; nil is nobody.
+	Alerts Alerts
 	// Logger takes what went wrong. Default: none.
 	Logger *slog.Logger
 	// DecisionInterval is the time between two decisions on a pool's size. Default: 2s.

@@ -12,6 +12,13 @@ type Telemetry interface {
 	Offer(steps []models.TaskStep)
 }
 
+// Alerts takes the tasks that have failed for good: every retry was spent, the
+// deadline passed, or the task took its workers down with it.
+type Alerts interface {
+	// Offer must not wait.
+	Offer(id string)
+}
+
 // statusOf is an outcome as telemetry has it.
 func statusOf(o outcome) string {
 	return [outcomeCount]string{"", models.StatusSuccess, "failed", "cancelled", "timeout", "lost"}[o]

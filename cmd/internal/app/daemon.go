@@ -22,6 +22,7 @@ import (
 	"loadstar/predictor"
 	"loadstar/scheduler"
 	"loadstar/scheduler/agent"
+	"loadstar/scheduler/alert"
 	"loadstar/scheduler/api"
 	"loadstar/scheduler/journal"
 	"loadstar/scheduler/telemetry"
@@ -56,6 +57,7 @@ type Daemon struct {
 	agent     *agent.Local
 	telemetry *telemetry.Sink // nil where it is off
 	fleet     *fleet          // nil where no agents of other hosts may join
+	alerter   *alert.Alerter  // likewise
 	scheduler *scheduler.Service
 	api       *api.API
 	listeners []net.Listener

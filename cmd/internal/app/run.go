@@ -68,9 +68,16 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 	if d.telemetry != nil {
 		steps = d.telemetry
 	}
+	if d.alerter, err = d.openAlerts(); err != nil {
+		return err
+	}
+	var alerts scheduler.Alerts
+	if d.alerter != nil {
+		alerts = d.alerter
+	}
 	if d.scheduler, err = scheduler.New(scheduler.Config{
-		Telemetry: steps,
-		Journal:   d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
+		Telemetry: steps, Alerts: alerts,
+		Journal: d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
 		Core: scheduler.CoreConfig{
 			Caps: d.cfg.Caps, Balance: d.cfg.Rebalance.Balance(),
 			ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std(),
@@ -126,6 +133,9 @@ func (m metrics) Import(series string, step time.Duration, points []models.Point
 func (d *Daemon) openAPI(ctx context.Context) (err error) {
 	registry, err := telemetryMetrics(d.telemetry)
 	if err != nil {
+		return err
+	}
+	if err := alertMetrics(registry, d.alerter); err != nil {
 		return err
 	}
 	if d.api, err = api.New(api.Config{
@@ -217,6 +227,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	middle := []func(context.Context) error{d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run, trimMemory}
 	if d.fleet != nil {
 		middle = append(middle, d.fleet.hub.Run)
+	}
+	if d.alerter != nil {
+		middle = append(middle, d.alerter.Run)
 	}
 	coreDone := layer(core, stopCore, middle...)
 	var serve []func(context.Context) error

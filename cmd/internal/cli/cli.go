@@ -123,7 +123,7 @@ then hand it work with ` + "`loadstar submit -- CMD`" + `; ` + "`loadstar demo`"
 		&cobra.Group{ID: "pools", Title: "Pools and forecasts:"},
 		&cobra.Group{ID: "run", Title: "Run:"},
 	)
-	a.add("tasks", a.submitCmd(), a.lsCmd(), a.getCmd(), a.logsCmd(), a.waitCmd(), a.watchCmd(),
+	a.add("tasks", a.submitCmd(), a.lsCmd(), a.deadCmd(), a.getCmd(), a.logsCmd(), a.waitCmd(), a.watchCmd(),
 		a.cancelCmd(), a.retryCmd(), a.prioritizeCmd(), a.explainCmd(), a.statsCmd())
 	a.add("pools", a.poolCmd(), a.agentsCmd(), a.seriesCmd(), a.forecastCmd(), a.trainCmd(), a.backtestCmd(), a.replayCmd())
 	if a.deps.ReadCSV != nil {

@@ -83,7 +83,7 @@ func empty(t *testing.T, dir string) string {
 
 func TestWhatEveryReadingCommandPrints(t *testing.T) {
 	for _, command := range []string{
-		"ls", "ls --state RUNNING,failed", "ls --label team=a", "get build-1", "get test-1 check-1", "explain test-1", "agents", "stats", "series",
+		"ls", "ls --state RUNNING,failed", "ls --label team=a", "dead", "get build-1", "get test-1 check-1", "explain test-1", "agents", "stats", "series",
 		"pool ls", "pool explain gpu", "pool explain gpu --limit 2", "forecast", "forecast host.cpu --model lstm --horizon 2", "forecast --history", "watch --pool gpu", "version",
 	} {
 		for _, format := range []string{"table", "json", "csv"} {
@@ -173,6 +173,7 @@ func TestExitCodesAndErrorLines(t *testing.T) {
 		{"cancel nobody", filled, 4, "task nobody: not found"},
 		{"cancel build-1", filled, 1, "task build-1: it is SUCCESS"},
 		{"cancel", filled, 2, "name tasks by id, by a filter"},
+		{"retry --dead --state FAILED", filled, 2, "--dead, --state: either one, not both"},
 		{"cancel a --state FAILED", filled, 2, "either ids or filters, not both"},
 		{"cancel a --all", filled, 2, "either ids or filters, not both"},
 		{"retry build-2", filled, 1, "task build-2: it is RUNNING"},

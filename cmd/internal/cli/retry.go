@@ -15,7 +15,7 @@ func (a *program) retryCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "retry ID...",
 		Short:   "Run FAILED and CANCELLED tasks again, by id or by filter; prints their ids",
-		Example: "  loadstar retry task-001 --with-dependents\n  loadstar retry --state FAILED --pool gpu",
+		Example: "  loadstar retry task-001 --with-dependents\n  loadstar retry --dead --pool gpu",
 		Args:    args(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if err := o.check(); err != nil {

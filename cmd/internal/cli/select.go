@@ -15,6 +15,7 @@ type filter struct {
 	pool   string
 	labels []string
 	text   string
+	dead   bool
 	all    bool
 }
 
@@ -23,6 +24,7 @@ func (f *filter) flags(cmd *cobra.Command, acting bool) {
 	fl.StringSliceVar(&f.states, "state", nil, "tasks in this `STATE` (several: repeat or commas)")
 	fl.StringVar(&f.pool, "pool", "", "tasks of this `POOL`")
 	fl.StringArrayVar(&f.labels, "label", nil, "tasks with this label, `KEY=VALUE` (several: all must match)")
+	fl.BoolVar(&f.dead, "dead", false, "tasks that failed for good; the same as --state FAILED")
 	fl.StringVar(&f.text, "text", "", "tasks with this `TEXT` in id, description or command")
 	if acting {
 		fl.BoolVar(&f.all, "all", false, "every task that the command can act on")
@@ -42,6 +44,12 @@ func (f *filter) filter() (models.TaskFilter, error) {
 			return out, usage("--%w", err)
 		}
 		out.States = append(out.States, state)
+	}
+	if f.dead && len(f.states) > 0 {
+		return out, usage("--dead, --state: either one, not both")
+	}
+	if f.dead {
+		out.States = []models.State{models.Failed}
 	}
 	labels, err := labelMap(f.labels)
 	if err != nil {
@@ -83,7 +91,7 @@ func (f *filter) selection(ids []string, actable ...models.State) (models.Select
 	case len(ids) > 0:
 		return models.Selection{IDs: ids}, nil
 	case tf.Empty() && !f.all:
-		return models.Selection{}, usage("name tasks by id, by a filter (--state, --pool, --label, --text), or --all")
+		return models.Selection{}, usage("name tasks by id, by a filter (--state, --dead, --pool, --label, --text), or --all")
 	}
 	if len(tf.States) == 0 {
 		tf.States = actable

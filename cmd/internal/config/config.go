@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"github.com/adrg/xdg"
 
 	"loadstar/models"
+	"loadstar/scheduler/alert"
 	"loadstar/scheduler/route"
 )
 
@@ -78,12 +80,38 @@ type Config struct {
 	TelemetryFile string `json:"telemetry_file"`
 	// TelemetryMaxBytes bounds that file; the one before it is kept as FILE.1. Default: 64MiB.
 	TelemetryMaxBytes models.Bytes `json:"telemetry_max_bytes"`
+	// Alerts says who is told that a task has failed for good. Default: nobody.
+	Alerts Alerts `json:"alerts"`
 	// Caps hold over all pools: how many tasks with a label agents may have at once,
 	// as "team=a": 3 or, for each value by itself, "user": 2. Default: none.
 	Caps map[string]int `json:"caps"`
 	// Pools are the worker pools by name. Default: one, named default: exec, as
 	// many slots as the CPUs that the cgroup allows.
 	Pools map[string]models.PoolSpec `json:"pools"`
+}
+
+// Alerts says who is told of failed tasks, and how often; see package alert.
+type Alerts struct {
+	Command []string        `json:"command"` // is run with the task as JSON on its stdin. Default: none
+	URL     string          `json:"url"`     // takes the same in a POST. Default: none
+	Every   models.Duration `json:"every"`   // the least time between two alerts. Default: 10s
+	Timeout models.Duration `json:"timeout"` // of the command and the request. Default: 10s
+}
+
+// On reports whether anybody is told.
+func (a Alerts) On() bool { return len(a.Command) > 0 || a.URL != "" }
+
+// Config is the same for an Alerter.
+func (a Alerts) Config() alert.Config {
+	return alert.Config{Command: a.Command, URL: a.URL, Every: a.Every.Std(), Timeout: a.Timeout.Std()}
+}
+
+func (a Alerts) validate() error {
+	if !a.On() {
+		return nil
+	}
+	c := a.Config()
+	return c.Validate()
 }
 
 // LoadWeights weigh the parts of a load score.
@@ -162,8 +190,9 @@ func Default() Config {
 		Rebalance: Rebalance{
 			Every: models.Duration(5 * time.Second), CPU: 0.6, Memory: 0.4, Window: 5, Spread: 0.2, MaxMoves: 8, CoolDown: models.Duration(time.Minute),
 		},
-		Caps:  map[string]int{},
-		Pools: map[string]models.PoolSpec{},
+		Alerts: Alerts{Command: []string{}, Every: models.Duration(10 * time.Second), Timeout: models.Duration(10 * time.Second)},
+		Caps:   map[string]int{},
+		Pools:  map[string]models.PoolSpec{},
 	}
 }
 
@@ -233,6 +262,9 @@ func (c Config) Validate() error {
 	if err := c.Rebalance.validate(); err != nil {
 		return err
 	}
+	if err := c.Alerts.validate(); err != nil {
+		return err
+	}
 	if err := models.CheckCaps("caps", c.Caps); err != nil {
 		return err
 	}
@@ -256,5 +288,8 @@ func (c Config) Redacted() Config {
 		}
 	}
 	c.NATS = passwords.ReplaceAllString(c.NATS, "${1}********@")
+	if u, err := url.Parse(c.Alerts.URL); err == nil && c.Alerts.URL != "" { // a webhook's path is its password
+		c.Alerts.URL = u.Scheme + "://" + u.Host + "/" + strings.Repeat("*", 8)
+	}
 	return c
 }

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"loadstar/models"
+	"loadstar/scheduler/alert"
+)
+
+// openAlerts is nil where the configuration names nobody to tell.
+func (d *Daemon) openAlerts() (*alert.Alerter, error) {
+	if !d.cfg.Alerts.On() {
+		return nil, nil //nolint:nilnil // off is not an error
+	}
+	cfg := d.cfg.Alerts.Config()
+	cfg.Logger = d.log
+	cfg.Task = func(ctx context.Context, id string) (models.Task, error) { return d.scheduler.Task(ctx, id) }
+	return alert.New(cfg)
+}
+
+// alertMetrics shows what became of the alerts, where there are any.
+func alertMetrics(registry *prometheus.Registry, a *alert.Alerter) error {
+	if a == nil {
+		return nil
+	}
+	for _, c := range []struct {
+		name, help string
+		value      func(alert.Counts) uint64
+	}{
+		{"loadstar_alerts_failures_total", "Tasks that failed for good.", func(c alert.Counts) uint64 { return c.Failures }},
+		{"loadstar_alerts_sent_total", "Alerts that the command or the webhook took.", func(c alert.Counts) uint64 { return c.Sent }},
+		{"loadstar_alerts_unsent_total", "Alerts that it did not take.", func(c alert.Counts) uint64 { return c.Unsent }},
+	} {
+		counter := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.value(a.Counts())) })
+		if err := registry.Register(counter); err != nil {
+			return fmt.Errorf("register the metrics: %w", err)
+		}
+	}
+	return nil
+}
