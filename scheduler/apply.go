@@ -278,7 +278,11 @@ func (c *Core) place(t *task, spec *models.TaskSpec) {
 	if t.pool == nil { // configured when it was accepted, not any more
 		t.pool = c.addPool(models.PoolSpec{Name: spec.Pool, Max: 1}.WithDefaults())
 	}
-	t.class = c.classOf(t.pool, spec, c.labels(t, spec))
+	labels := spec.Labels // an image leaves them out
+	if labels == nil {
+		labels = c.labels(t)
+	}
+	t.class = c.classOf(t.pool.shapeOf(spec), labels)
 }
 
 func (c *Core) grow(seq uint64) {

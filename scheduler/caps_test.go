@@ -428,3 +428,39 @@ func BenchmarkDispatchUnderCaps(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkChangeWhileManyWait says how long a switch of the dispatch policy or
+// of the caps takes with a backlog; s/1M is per million tasks that wait.
+func BenchmarkChangeWhileManyWait(b *testing.B) {
+	const n = 200_000
+	fifo, aged, team := models.DispatchFIFO, models.DispatchPriority, map[string]int{"user": 2}
+	for name, patches := range map[string][2]models.PoolPatch{
+		"dispatch": {{Dispatch: &fifo}, {Dispatch: &aged}},
+		"caps":     {{Caps: team}, {Caps: map[string]int{"user": 0}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := lab(b, 1)
+			now := time.Unix(1e9, 0)
+			for made := 0; made < n; made += 1000 {
+				sub := batchOf(b, made, 1000)
+				for i := range sub.Specs {
+					sub.Specs[i].Labels = map[string]string{"user": fmt.Sprint(i)}
+				}
+				sub, err := NewSubmission(sub.Specs, "", nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.Step(now, Input{Submit: sub})
+				c.Commit()
+			}
+			b.ResetTimer()
+			for i := 0; b.Loop(); i++ {
+				if o := c.Step(now, Input{SetPool: &PoolCall{Name: "default", Patch: patches[i%2]}}); o.Err != nil {
+					b.Fatal(o.Err)
+				}
+				c.Commit()
+			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1e6/n, "s/1M")
+		})
+	}
+}

@@ -82,9 +82,9 @@ func (p *pool) shapeOf(spec *models.TaskSpec) *shape {
 	return s
 }
 
-// classOf finds the class of a task's document. Its labels count where there are caps.
-func (c *Core) classOf(p *pool, spec *models.TaskSpec, labels map[string]string) *class {
-	s := p.shapeOf(spec)
+// classOf finds the class of a task's shape under the caps that its labels match.
+func (c *Core) classOf(s *shape, labels map[string]string) *class {
+	p := s.pool
 	rules := c.matching(p, labels)
 	ids := make([]string, 0, 1+len(rules))
 	ids = append(ids, s.key)
@@ -113,13 +113,9 @@ func (c *Core) classOf(p *pool, spec *models.TaskSpec, labels map[string]string)
 	return k
 }
 
-// labels are those of a task where they count: its pool has caps, or all have. spec
-// may be a part of the document.
-func (c *Core) labels(t *task, spec *models.TaskSpec) map[string]string {
-	if len(c.caps) == 0 && len(t.pool.caps) == 0 || spec.Labels != nil {
-		return spec.Labels
-	}
-	if !specHas(t.body, hasLabels) {
+// labels are those of a task where they count: where its pool has caps, or all have.
+func (c *Core) labels(t *task) map[string]string {
+	if len(c.caps) == 0 && len(t.pool.caps) == 0 || !specHas(t.body, hasLabels) {
 		return nil
 	}
 	doc := t.document()
@@ -128,8 +124,7 @@ func (c *Core) labels(t *task, spec *models.TaskSpec) map[string]string {
 
 // reclass finds a task's class anew. The task must be detached.
 func (c *Core) reclass(t *task) {
-	doc := t.document()
-	t.class = c.classOf(t.pool, &doc, doc.Labels)
+	t.class = c.classOf(t.class.shape, c.labels(t))
 }
 
 // settle puts a class where its first task belongs after that has changed, and
@@ -326,15 +321,29 @@ func (c *Core) regroup(p *pool) {
 		k.stale = true
 		c.unlimit(k)
 	}
-	p.classes, p.shapes, p.live = map[string]*class{}, map[string]*shape{}, nil
+	p.classes, p.live = map[string]*class{}, nil
+	for _, s := range p.shapes {
+		s.open, s.queued = newClassHeap(), 0
+	}
 	for _, t := range active {
 		c.reclass(t)
 		t.class.count(1)
 	}
+	var filled []*class
 	for _, t := range waiting {
 		t.queueAt = queue.Absent
 		c.reclass(t)
-		p.push(t, c.cfg.AgeEvery)
+		k := t.class
+		if k.queue.Len() == 0 {
+			filled = append(filled, k)
+		}
+		if k.queued++; k.queued == 1 {
+			p.live = append(p.live, k.shape)
+		}
+		k.queue.Push(t, p.key(t, c.cfg.AgeEvery))
+	}
+	for _, k := range filled {
+		k.settle()
 	}
 	p.dirty = true
 }

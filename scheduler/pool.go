@@ -142,23 +142,18 @@ func (c *Core) setSpec(p *pool, spec models.PoolSpec) {
 }
 
 func (p *pool) enqueue(t *task, every time.Duration) {
-	p.push(t, every)
-	p.queued++
-	p.bands.of(t.priority).queued++
-	p.oldest.add(t)
-	if len(p.oldest.entries)+len(p.oldest.aside) > 2*p.queued+1024 {
-		p.oldest.compact()
-	}
-}
-
-// push enters a task in the queue of its class.
-func (p *pool) push(t *task, every time.Duration) {
 	k := t.class
 	k.queue.Push(t, p.key(t, every))
 	if k.queued++; k.queued == 1 {
 		p.live = append(p.live, k.shape)
 	}
 	k.settle()
+	p.queued++
+	p.bands.of(t.priority).queued++
+	p.oldest.add(t)
+	if len(p.oldest.entries)+len(p.oldest.aside) > 2*p.queued+1024 {
+		p.oldest.compact()
+	}
 }
 
 func (p *pool) dequeue(t *task) (empty bool) {
