@@ -28,6 +28,12 @@ func decodeTasks(data []byte, source string, fast bool) ([]TaskSpec, error) {
 	if len(trimmed) == 0 {
 		return nil, &FieldError{Source: source, Problem: "no task document in it"}
 	}
+	if fast {
+		q := quick{b: trimmed, fields: d.fields}
+		if specs, ok := q.tasks(); ok {
+			return specs, nil
+		}
+	}
 	d.json = json.NewDecoder(bytes.NewReader(trimmed))
 	d.base = len(data) - len(trimmed)
 	if trimmed[0] == '[' {

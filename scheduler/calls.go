@@ -87,6 +87,34 @@ func (s *Service) Submit(ctx context.Context, specs []models.TaskSpec, idempoten
 	return views(<-got), nil
 }
 
+// SubmitIDs is Submit for those who want to know no more than the ids.
+func (s *Service) SubmitIDs(ctx context.Context, specs []models.TaskSpec, idempotencyKey string) ([]string, error) {
+	sub, err := NewSubmission(specs, idempotencyKey, newID)
+	if err != nil {
+		return nil, err
+	}
+	if idempotencyKey != "" { // those of the first time may be others
+		got := make(chan []glance, 1)
+		if err := s.call(ctx, &Input{Submit: sub}, func(o *Output) { got <- s.glances(o.Tasks) }); err != nil {
+			return nil, err
+		}
+		glances := <-got
+		ids := make([]string, len(glances))
+		for i := range glances {
+			ids[i] = glances[i].task.id
+		}
+		return ids, nil
+	}
+	if err := s.call(ctx, &Input{Submit: sub}, func(*Output) {}); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(sub.Specs))
+	for i := range ids {
+		ids[i] = sub.Specs[i].TaskID
+	}
+	return ids, nil
+}
+
 func (s *Service) glances(seqs []uint64) []glance {
 	out := make([]glance, len(seqs))
 	for i, seq := range seqs {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,10 @@ func TestActionsReachTheScheduler(t *testing.T) {
 	same(t, "submit", tasks, err, []models.Task{want})
 	same(t, "submitted", want.TaskSpec, nil, spec)
 	same(t, "key", s.key, nil, "key")
+	ids, err := c.SubmitIDs(ctx, []models.TaskSpec{spec}, "key")
+	if err != nil || !slices.Equal(ids, []string{spec.TaskID}) {
+		t.Errorf("the ids alone: %q, %v", ids, err)
+	}
 	tasks, err = c.SubmitRaw(ctx, []byte(`{"task_id":"c","run":["x"]}`), "", "")
 	want, _ = s.Task(ctx, "c")
 	same(t, "one by itself", tasks, err, []models.Task{want})

@@ -43,12 +43,40 @@ func (a *API) addTasks() {
 
 type submitInput struct {
 	Request
-	Key string `header:"Idempotency-Key" maxLength:"200" doc:"Makes it safe to send the same body again: it is accepted once"`
+	Key    string `header:"Idempotency-Key" maxLength:"200" doc:"Makes it safe to send the same body again: it is accepted once"`
+	Prefer string `header:"Prefer" maxLength:"200" doc:"return=minimal answers with the ids alone"`
+}
+
+// idSubmitter is a Tasks that can accept tasks without telling more of them than
+// their ids; *scheduler.Service is one.
+type idSubmitter interface {
+	SubmitIDs(ctx context.Context, specs []models.TaskSpec, idempotencyKey string) ([]string, error)
+}
+
+// submitIDs accepts tasks for those who want the ids alone.
+func (a *API) submitIDs(ctx context.Context, specs []models.TaskSpec, key string) (*submitted, error) {
+	if s, ok := a.cfg.Tasks.(idSubmitter); ok {
+		ids, err := s.SubmitIDs(ctx, specs, key)
+		if err != nil {
+			return nil, err
+		}
+		return &submitted{Applied: wire.Minimal, Body: wire.Accepted{TaskIDs: ids}}, nil
+	}
+	tasks, err := a.cfg.Tasks.Submit(ctx, specs, key)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(tasks))
+	for i := range tasks {
+		ids[i] = tasks[i].TaskID
+	}
+	return &submitted{Applied: wire.Minimal, Body: wire.Accepted{TaskIDs: ids}}, nil
 }
 
 // submitted is one task where one was sent by itself, else an array.
 type submitted struct {
 	Location string `header:"Location"`
+	Applied  string `header:"Preference-Applied"`
 	Body     any
 }
 
@@ -59,10 +87,10 @@ func (a *API) addSubmit() {
 	register(a, huma.Operation{
 		OperationID: "submit-tasks", Method: http.MethodPost, Path: path, Tags: []string{"tasks"}, DefaultStatus: http.StatusCreated,
 		Summary:     "Submit tasks: all are accepted, durably, or none",
-		Description: "The body is one task, an array of tasks, or tasks one after another (NDJSON). One task by itself is answered with that task, several with an array in the same order. The same id with the same body is accepted once.",
+		Description: "The body is one task, an array of tasks, or tasks one after another (NDJSON). One task by itself is answered with that task, several with an array in the same order. The same id with the same body is accepted once. With Prefer: return=minimal (RFC 7240) the answer is an object with the task_ids in the same order, which costs a fraction.",
 		Errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusRequestTimeout},
 		Responses: answers("201", "The tasks as accepted", map[string]*huma.MediaType{
-			"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{task, many(task)}}},
+			"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{task, many(task), a.schema(reflect.TypeFor[wire.Accepted]())}}},
 		}),
 	}, a.submit)
 	a.body(path, http.MethodPost, true, map[string]*huma.MediaType{
@@ -93,6 +121,9 @@ func (a *API) submit(ctx context.Context, in *submitInput) (*submitted, error) {
 	specs, err := models.DecodeTasks(data, "")
 	if err != nil {
 		return nil, err
+	}
+	if strings.Contains(in.Prefer, wire.Minimal) {
+		return a.submitIDs(ctx, specs, in.Key)
 	}
 	tasks, err := a.cfg.Tasks.Submit(ctx, specs, in.Key)
 	if err != nil {

@@ -133,6 +133,7 @@ type request struct {
 	contentType string
 	accept      string
 	key         string // Idempotency-Key
+	prefer      string // Prefer
 }
 
 // call makes a bounded call and decodes the answer into out, where out is not nil.
@@ -219,6 +220,9 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	req.Header.Set("Accept", r.accept)
 	if r.key != "" {
 		req.Header.Set("Idempotency-Key", r.key)
+	}
+	if r.prefer != "" {
+		req.Header.Set("Prefer", r.prefer)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

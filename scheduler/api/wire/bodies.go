@@ -65,3 +65,12 @@ type TrainLine struct {
 	End      bool                  `json:"end,omitempty"`
 	Error    *Problem              `json:"error,omitempty"`
 }
+
+// Minimal is the value of the header Prefer (RFC 7240) by which a submission is
+// answered with Accepted.
+const Minimal = "return=minimal"
+
+// Accepted is what was submitted, in its order.
+type Accepted struct {
+	TaskIDs []string `json:"task_ids"`
+}
