@@ -45,6 +45,7 @@ type issue struct {
 	champion int // index into models
 	models   []packed
 	used     [][]float32 // by model, see baseline.Conformal; nil once all values are in, and after a restart
+	raw      []packed    // by model, before its spread was corrected; nil like used
 }
 
 // packed is one model's forecast as a record holds it: low, high, quantiles.
@@ -94,6 +95,11 @@ func (p packed) at(i int) (p10, p50, p90 float64) {
 	h := len(q) / 6
 	get := func(k int) float64 { return low + scale*float64(binary.LittleEndian.Uint16(q[2*(k*h+i):])) }
 	return get(0), get(1), get(2)
+}
+
+func (p packed) three(i int) [3]float64 {
+	p10, p50, p90 := p.at(i)
+	return [3]float64{p10, p50, p90}
 }
 
 func (p packed) unpack() baseline.Quantiles {

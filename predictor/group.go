@@ -41,6 +41,8 @@ type group struct {
 	drift    drift
 	scoredTo int64                          // grid index of the first step that was not scored
 	spread   map[string]*baseline.Conformal // by model: what its P10 and P90 are corrected by
+	mixture  baseline.Mixture               // what the ensemble weighs the models by
+	faded    int64                          // grid index up to which the mixture has faded
 
 	season   int
 	scale    float64 // MASE's: mean error of the naive forecast in sample
@@ -152,7 +154,7 @@ func (g *group) issue(f forecasts, at int64) (is *issue, changed bool, bytes int
 	if len(names) == 0 {
 		return nil, false, 0
 	}
-	is = &issue{at: at, horizon: g.res.Horizon, models: f.models, used: f.used, champion: max(0, slices.Index(names, g.bench.champion))}
+	is = &issue{at: at, horizon: g.res.Horizon, models: f.models, used: f.used, raw: f.raw, champion: max(0, slices.Index(names, g.bench.champion))}
 	return is, changed, g.keep(is)
 }
 
@@ -190,6 +192,7 @@ func (g *group) sequence(end int64, most int) Sequence {
 type forecasts struct {
 	models   []packed
 	used     [][]float32 // what each one's spread was corrected by
+	raw      []packed    // what each said before that
 	levels   []float64
 	quantile [][]float64
 	failed   error // why the learner has none, if it should
@@ -202,36 +205,45 @@ func (g *group) look(end int64, learner string) forecasts {
 	start := g.w.start(g.w.first)
 	lo, hi := g.bounds()
 	var out forecasts
-	var said []baseline.Quantiles
+	var said []baseline.Said
 	for _, m := range g.fitted {
 		q, err := baseline.Forecast(m, start, values, g.res.Horizon)
-		if err != nil || q.Settle(lo, hi) != nil || g.correct(m.Name(), q).Settle(lo, hi) != nil {
+		if err != nil || q.Settle(lo, hi) != nil {
 			continue // no value in the tail: nothing to say
 		}
-		out.models, said = append(out.models, pack(m.Name(), q)), append(said, q)
+		said = out.add(g, m.Name(), q, said)
 	}
 	if g.learned != nil {
 		q, err := g.lookLearned(&out, end, learner)
 		if err != nil {
 			out.failed = err
 		} else {
-			out.models, said = append(out.models, pack(learner, q)), append(said, q)
+			said = out.add(g, learner, q, said)
 		}
 	}
 	if len(said) > 1 {
-		losses := make([]baseline.Losses, len(said))
-		for i, m := range out.models {
-			losses[i] = g.losses(m.name)
+		for i := range said {
+			said[i].Presumed = g.presumed(said[i].Name)
 		}
-		q, ok := baseline.Blend(said, losses)
-		if ok && q.Settle(lo, hi) == nil && g.correct(models.ModelEnsemble, q).Settle(lo, hi) == nil {
-			out.models = append(out.models, pack(models.ModelEnsemble, q))
+		if q, ok := g.mixture.Blend(said); ok && q.Settle(lo, hi) == nil {
+			out.add(g, models.ModelEnsemble, q, nil)
 		}
 	}
 	for _, m := range out.models {
 		out.used = append(out.used, g.conformal(m.name).Used())
 	}
 	return out
+}
+
+// add corrects what a model said, and keeps both; said grows by the uncorrected.
+func (f *forecasts) add(g *group, name string, q baseline.Quantiles, said []baseline.Said) []baseline.Said {
+	raw := q.Clone()
+	lo, hi := g.bounds()
+	if g.correct(name, q).Settle(lo, hi) != nil {
+		return said
+	}
+	f.models, f.raw = append(f.models, pack(name, q)), append(f.raw, pack(name, raw))
+	return append(said, baseline.Said{Name: name, Quantiles: raw})
 }
 
 // lookLearned asks the learned model, and puts all its quantiles into out.
@@ -252,7 +264,7 @@ func (g *group) lookLearned(out *forecasts, end int64, learner string) (baseline
 	if orderLevels(all, levels, lo, hi) {
 		out.levels, out.quantile = levels, all
 	}
-	return q, g.correct(learner, q).Settle(lo, hi)
+	return q, nil
 }
 
 func (g *group) conformal(name string) *baseline.Conformal {
@@ -285,16 +297,22 @@ func (g *group) correctLevels(all [][]float64, levels, mid []float64, name strin
 	}
 }
 
-// losses are a model's for the blend, over those of the last value: scored ones,
-// else what it lost when it was fitted.
-func (g *group) losses(name string) baseline.Losses {
-	if l, ok := g.board.losses(name); ok {
-		return l
+// presumed is a model's loss over the ensemble's as far as it is known without the
+// mixture's own learning: by the board, which holds trials and what was scored before
+// a restart, else by how well it was fitted. 0 is unknown.
+func (g *group) presumed(name string) float64 {
+	mine, _, ok := g.board.relative(name)
+	if !ok {
+		last := g.guess[models.ModelLast]
+		if last <= 0 || g.guess[name] <= 0 {
+			return 0
+		}
+		mine = g.guess[name] / last
 	}
-	if last := g.guess[models.ModelLast]; last > 0 {
-		return baseline.Losses{Short: g.guess[name] / last, Long: g.guess[name] / last}
+	if all, _, ok := g.board.relative(models.ModelEnsemble); ok {
+		return mine / all
 	}
-	return baseline.Losses{}
+	return mine
 }
 
 // orderLevels clamps and orders each step's quantiles; false where they cannot be used.
@@ -365,15 +383,17 @@ func (g *group) scoreTo(end int64) (changed bool) {
 		}
 		changed = g.drift.watch(&g.board, s, g.bench.champion, g.lossFloor()) != changed
 		g.board.push(s)
-		g.learnSpread(i, y)
+		g.learn(i, y)
 	}
 	g.scoredTo = max(g.scoredTo, end)
 	g.forgetUsed(end)
 	return changed
 }
 
-// learnSpread hands a value to the corrections of all forecasts of it.
-func (g *group) learnSpread(index int64, y float64) {
+// learn hands a value to the corrections of all forecasts of it, and to the mixture.
+func (g *group) learn(index int64, y float64) {
+	g.mixture.Fade(index - g.faded)
+	g.faded = max(g.faded, index)
 	target := index * g.w.step
 	for k := len(g.kept) - 1; k >= 0 && g.kept[k].used != nil; k-- {
 		is := g.kept[k]
@@ -385,14 +405,28 @@ func (g *group) learnSpread(index int64, y float64) {
 			p10, p50, p90 := p.at(ahead)
 			g.conformal(p.name).Learn(ahead, y, p10, p50, p90, leastRoom*g.scale, is.used[m])
 		}
+		g.learnMixture(is, ahead, y)
 	}
+}
+
+// learnMixture hands it what the models and the ensemble of them had said.
+func (g *group) learnMixture(is *issue, ahead int, y float64) {
+	last := len(is.raw) - 1
+	if last < 0 || is.raw[last].name != models.ModelEnsemble {
+		return
+	}
+	var said [maxModels]baseline.Told
+	for m, p := range is.raw[:last] {
+		said[m] = baseline.Told{Name: p.name, Q: p.three(ahead)}
+	}
+	g.mixture.Learn(ahead, y, said[:last], is.raw[last].three(ahead))
 }
 
 // forgetUsed lets go of what is needed no more: all values of those issues are in.
 func (g *group) forgetUsed(end int64) {
 	for k := len(g.kept) - 1; k >= 0 && g.kept[k].used != nil; k-- {
 		if is := g.kept[k]; is.at+int64(is.horizon+lateSteps)*g.w.step < end*g.w.step {
-			is.used = nil
+			is.used, is.raw = nil, nil
 		}
 	}
 }

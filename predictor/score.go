@@ -3,6 +3,7 @@ package predictor
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"loadstar/models"
 	"loadstar/predictor/baseline"
@@ -26,7 +27,6 @@ type tally struct {
 	last, snaive    float64 // the same loss of those models on these cells
 	absY            float64
 	short, shortN   float64 // pinball of the leads up to shortLeads
-	lastShort       float64 // that of the last value
 }
 
 func (t *tally) add(o tally) {
@@ -40,14 +40,6 @@ func (t *tally) add(o tally) {
 	t.absY += o.absY
 	t.short += o.short
 	t.shortN += o.shortN
-	t.lastShort += o.lastShort
-}
-
-func (t tally) scaled(w float64) tally {
-	return tally{
-		cells: t.cells, inside: t.inside, held: t.held, pinball: w * t.pinball, absErr: w * t.absErr, last: w * t.last,
-		snaive: w * t.snaive, absY: w * t.absY, short: w * t.short, shortN: w * t.shortN, lastShort: w * t.lastShort,
-	}
 }
 
 // scoredStep is what happened at one step and how all models did on it.
@@ -128,7 +120,7 @@ func score(kept []*issue, stepMS, index int64, y float64) (scoredStep, bool) {
 				t.inside = 1
 			}
 			if ahead < shortLeads {
-				t.short, t.shortN, t.lastShort = losses[m], 1, t.last
+				t.short, t.shortN = losses[m], 1
 			}
 			if m == is.champion {
 				s.champErr += t.absErr
@@ -177,45 +169,16 @@ func (b *board) sum(name string, n int) (total tally, steps int) {
 	return total, steps
 }
 
-// relative is a model's recent loss over that of the last value on the same
-// cells, newer steps weighing more (half as much every quarter of the window).
-// ok is false before there is enough to go by.
+// relative is a model's loss over the window over that of the last value on the same
+// cells. ok is false before there is enough to go by.
 func (b *board) relative(name string) (ratio float64, steps int, ok bool) {
-	total, steps := b.faded(name)
+	total, steps := b.sum(name, b.most)
 	if total.cells < minCells || steps < minSteps {
 		return 0, steps, false
 	}
 	// Losses that are nothing beside the values (a constant series) are all equal.
 	tiny := 1e-9 * (total.absY + 1e-12)
 	return (total.pinball + tiny) / (total.last + tiny), steps, true
-}
-
-// losses are the same by range of steps ahead.
-func (b *board) losses(name string) (baseline.Losses, bool) {
-	total, steps := b.faded(name)
-	if total.cells < minCells || steps < minSteps {
-		return baseline.Losses{}, false
-	}
-	tiny := 1e-9 * (total.absY + 1e-12)
-	return baseline.Losses{
-		Short: (total.short + tiny) / (total.lastShort + tiny),
-		Long:  (total.pinball - total.short + tiny) / (total.last - total.lastShort + tiny),
-	}, true
-}
-
-// faded is a model's tally over the window, newer steps weighing more.
-func (b *board) faded(name string) (total tally, steps int) {
-	w := b.window()
-	decay := math.Pow(0.5, 4/float64(b.most))
-	weight := 1.0
-	for k := len(w) - 1; k >= 0; k-- {
-		if t, there := w[k].of(name); there {
-			total.add(t.scaled(weight))
-			steps++
-		}
-		weight *= decay
-	}
-	return total, steps
 }
 
 // modelScore is a model's measures over the window. scale is the error of the
@@ -273,6 +236,8 @@ func (c *bench) choose(b *board, names []string, guess map[string]float64) (chan
 	switch {
 	case !have || c.champion == "":
 		return c.crown(best, b.leads(best, bestSteps, bestRatio))
+	case c.champion != models.ModelEnsemble && slices.Contains(names, models.ModelEnsemble) && b.comesBack(mine, bestRatio):
+		return c.crown(models.ModelEnsemble, fmt.Sprintf("the ensemble is no worse than %s over the last %d scored steps, and safer", c.champion, bestSteps))
 	case best == c.champion:
 		c.challenger, c.streak = "", 0
 		c.why = b.leads(best, bestSteps, bestRatio)
@@ -292,6 +257,13 @@ func (c *bench) choose(b *board, names []string, guess map[string]float64) (chan
 		return false
 	}
 	return c.crown(best, fmt.Sprintf("%s took over from %s: %.0f %% less loss over the last %s", best, c.champion, 100*(1-bestRatio/mine), b.evidence(best, bestSteps)))
+}
+
+// comesBack says whether the ensemble takes over again from a champion: its recent
+// loss is no more, and nobody is so far ahead that it would have to go at once.
+func (b *board) comesBack(mine, best float64) bool {
+	r, _, ok := b.relative(models.ModelEnsemble)
+	return ok && r <= mine && best > leadNeeded*r
 }
 
 // evidence says what so many scored steps of a model are.

@@ -49,7 +49,14 @@ func (s *sim) act() (err error) {
 		_, err = s.step(Input{Tick: true})
 	case n < 976:
 		_, err = s.step(Input{Probe: true})
-	case n < 978:
+	case n < 979:
+		caps := map[string]int{"user": 1 + s.rng.IntN(3)}
+		if s.rng.IntN(2) == 0 {
+			caps["team=b"] = 1
+		}
+		s.caps = caps
+		_, err = s.step(Input{SetCaps: &CapsCall{Caps: caps}})
+	case n < 981:
 		if !s.draining {
 			s.draining, s.drainAt = true, 1+s.rng.IntN(12)
 			_, err = s.step(Input{Drain: true})
@@ -114,6 +121,9 @@ func (s *sim) setPool() error {
 		all := models.DispatchPolicies()
 		patch.Dispatch = &all[s.rng.IntN(len(all))]
 	}
+	if s.rng.IntN(3) == 0 {
+		patch.Caps = map[string]int{simTeams[s.rng.IntN(len(simTeams))]: s.rng.IntN(3)}
+	}
 	_, err := s.step(Input{SetPool: &PoolCall{Name: p.Name, Patch: patch}})
 	return err
 }
@@ -130,6 +140,12 @@ func (s *sim) spec(id string) models.TaskSpec {
 	}
 	spec.Retries = s.rng.IntN(3)
 	spec.OnDependencyFailure = simRules[s.rng.IntN(len(simRules))]
+	if s.rng.IntN(3) == 0 {
+		spec.Labels = simLabels[s.rng.IntN(len(simLabels))]
+		if s.rng.IntN(3) == 0 {
+			spec.Affinity = &models.Affinity{Label: "team"}
+		}
+	}
 	switch s.rng.IntN(12) {
 	case 0:
 		spec.Capabilities = simGPU
@@ -158,6 +174,9 @@ var (
 	simGPU   = []string{"gpu"}
 	simBoth  = []string{"big", "gpu"}
 	simRules = []string{"", "cancel", "run", "wait"}
+	simTeams = []string{"team", "team=a", "team=b", "user"}
+
+	simLabels = []map[string]string{{"team": "a"}, {"team": "b", "user": "u"}, {"team": "c"}, {"team": "a", "user": "v"}}
 )
 
 func (s *sim) submit() error {
@@ -267,6 +286,10 @@ func (s *sim) deliver() error {
 	}
 	i := s.rng.IntN(len(s.reports))
 	r := s.reports[i]
+	if s.rng.IntN(64) == 0 { // somebody else tells it
+		r.Agent = s.agent().info.ID
+		return s.report(r)
+	}
 	if s.rng.IntN(8) != 0 {
 		last := len(s.reports) - 1
 		s.reports[i] = s.reports[last]

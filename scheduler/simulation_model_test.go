@@ -53,6 +53,7 @@ type modelTask struct {
 	deadline   int64
 	milli      int64
 	memory     models.Bytes
+	moved      int64 // when it was last recalled by this core
 	batch      uint64
 }
 
@@ -69,7 +70,8 @@ type modelPool struct {
 	max     int
 	paused  bool
 	fifo    bool
-	ceiling int // by the last decision; -1 is none. Not durable.
+	caps    map[string]int // by label, or label and value; never changed in place
+	ceiling int            // by the last decision; -1 is none. Not durable.
 	counts  [stateCount]int
 	queued  int
 	waiting int
@@ -110,7 +112,7 @@ func (m *model) reset(pools []models.PoolSpec, agents []models.Agent) {
 	*m = model{tasks: m.tasks[:0], undo: m.undo[:0], keys: m.keys[:0], oldKeys: m.oldKeys[:0], pools: m.pools[:0], agents: m.agents[:0], workers: m.workers[:0], live: m.live[:0], listed: m.listed[:0], before: m.before[:0], touched: m.touched[:0], batch: 1}
 	for i := range pools {
 		p := &pools[i]
-		m.pools = append(m.pools, modelPool{name: p.Name, kind: p.Kind, needs: p.Capabilities, max: p.Max, ceiling: -1})
+		m.pools = append(m.pools, modelPool{name: p.Name, kind: p.Kind, needs: p.Capabilities, caps: p.Caps, max: p.Max, ceiling: -1})
 	}
 	for i := range agents {
 		m.agents = append(m.agents, modelAgent{info: agents[i], remote: agents[i].ID == simRemote})
@@ -129,6 +131,7 @@ func (m *model) forget() {
 		a.state, a.missed, a.beats, a.joined, a.slots, a.await = simLost, 0, false, false, 0, 0
 	}
 	for i := range m.tasks {
+		m.tasks[i].moved = 0
 		if t := &m.tasks[i]; t.state.active() {
 			m.agents[t.agent].slots++ // whatever worker it had is gone
 		}
@@ -258,7 +261,8 @@ func (m *model) rollback() {
 	m.batch++
 	m.keys = append(m.keys[:0], m.oldKeys...)
 	for i := range m.pools {
-		m.pools[i].max, m.pools[i].paused, m.pools[i].fifo = m.before[i].max, m.before[i].paused, m.before[i].fifo
+		p, was := &m.pools[i], &m.before[i]
+		p.max, p.paused, p.fifo, p.caps = was.max, was.paused, was.fifo, was.caps
 	}
 	m.lease = 0
 	for i := range m.tasks {

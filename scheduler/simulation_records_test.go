@@ -1,7 +1,9 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"loadstar/models"
@@ -175,6 +177,15 @@ func (s *sim) takePool(r *Record, in *Input) error {
 	if v := in.SetPool.Patch.Paused; v != nil {
 		p.paused = *v
 	}
+	if over := in.SetPool.Patch.Caps; len(over) > 0 {
+		caps := maps.Clone(p.caps)
+		if caps == nil {
+			caps = map[string]int{}
+		}
+		maps.Copy(caps, over)
+		maps.DeleteFunc(caps, func(_ string, n int) bool { return n == 0 })
+		p.caps = caps
+	}
 	if v := in.SetPool.Patch.Dispatch; v != nil {
 		p.fifo = *v == models.DispatchFIFO
 	}
@@ -242,10 +253,38 @@ func (s *sim) mayAssign(t *modelTask, r *Record) error {
 	if busy := p.counts[stateAssigned] + p.counts[stateRunning]; busy >= most {
 		return fmt.Errorf("pool %s has %d tasks, and may have %d", p.name, busy, most)
 	}
-	if err := s.mayTake(t, p, i, r.Worker); err != nil {
+	if err := cmp.Or(s.capped(t, p.caps, t.pool), s.capped(t, s.caps, -1), s.mayTake(t, p, i, r.Worker)); err != nil {
 		return err
 	}
 	return s.inTurn(t, p, i)
+}
+
+// capOf is the cap that a label is under; 0 is none.
+func capOf(caps map[string]int, label, value string) int {
+	if n := caps[label+"="+value]; n > 0 {
+		return n
+	}
+	return caps[label]
+}
+
+// capped holds an assignment against caps of a pool, or of all where it is -1.
+func (s *sim) capped(t *modelTask, caps map[string]int, pool int) error {
+	for label, value := range t.spec.Labels {
+		most := capOf(caps, label, value)
+		if most == 0 {
+			continue
+		}
+		active := 0
+		for i := range s.model.tasks {
+			if o := &s.model.tasks[i]; o.state.active() && (pool < 0 || o.pool == pool) && o.spec.Labels[label] == value {
+				active++
+			}
+		}
+		if active >= most {
+			return fmt.Errorf("%d tasks of %s=%s are out, and %d may be", active, label, value, most)
+		}
+	}
+	return nil
 }
 
 // mayTake says why an agent cannot take a task.
@@ -291,8 +330,9 @@ func (s *sim) able(t *modelTask, p *modelPool, i int) bool {
 		(t.memory == 0 || a.info.MemoryTotal == 0 || a.memory+t.memory <= a.info.MemoryTotal)
 }
 
-// inTurn holds an assignment against those that wait: where another could have
-// gone to the same agent in its place, it must not have come before. Its place in
+// inTurn holds an assignment against those that wait: where another that no room
+// and no cap holds back could have gone to the same agent in its place, it must not
+// have come before. Its place in
 // the order is its priority, raised by its wait, so that nothing starves.
 func (s *sim) inTurn(t *modelTask, p *modelPool, i int) error {
 	m := &s.model
@@ -311,7 +351,7 @@ func (s *sim) inTurn(t *modelTask, p *modelPool, i int) error {
 			continue
 		}
 		kept = append(kept, seq)
-		if o.pool == t.pool && key(o) > mine && o.milli == 0 && o.memory == 0 && s.able(o, p, i) {
+		if o.pool == t.pool && key(o) > mine && o.milli == 0 && o.memory == 0 && len(o.spec.Labels) == 0 && s.able(o, p, i) {
 			err = fmt.Errorf("it was taken before %v, which could have gone in its place and comes first", o)
 		}
 	}

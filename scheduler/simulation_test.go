@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"loadstar/models"
+	"loadstar/scheduler/route"
 )
 
 var (
@@ -98,20 +99,20 @@ func simulateAll(first, last uint64, steps int) (counters, error) {
 
 // counters say what the simulations went through.
 type counters struct {
-	Steps, Submitted, Repeated, Conflicts, Assigned, Succeeded, Closed, Crashes, Takeovers, Refused, Stale, Lost, Retried, Drained, Snapshots, Ahead int
+	Steps, Submitted, Repeated, Conflicts, Assigned, Succeeded, Closed, Crashes, Takeovers, Refused, Stale, Lost, Retried, Drained, Snapshots, Ahead, Recalled int
 }
 
 func (c *counters) all() map[string]int {
 	return map[string]int{
 		"submitted": c.Submitted, "repeated": c.Repeated, "conflicts": c.Conflicts, "assigned": c.Assigned, "succeeded": c.Succeeded, "closed": c.Closed,
 		"crashes": c.Crashes, "takeovers": c.Takeovers, "refused writes": c.Refused, "stale reports": c.Stale, "lost": c.Lost, "retried": c.Retried,
-		"drained": c.Drained, "snapshots": c.Snapshots, "held until a slot was free": c.Ahead,
+		"drained": c.Drained, "snapshots": c.Snapshots, "held until a slot was free": c.Ahead, "recalled": c.Recalled,
 	}
 }
 
 func (c *counters) add(o *counters) {
-	for i, p := range []*int{&c.Steps, &c.Submitted, &c.Repeated, &c.Conflicts, &c.Assigned, &c.Succeeded, &c.Closed, &c.Crashes, &c.Takeovers, &c.Refused, &c.Stale, &c.Lost, &c.Retried, &c.Drained, &c.Snapshots, &c.Ahead} {
-		*p += []int{o.Steps, o.Submitted, o.Repeated, o.Conflicts, o.Assigned, o.Succeeded, o.Closed, o.Crashes, o.Takeovers, o.Refused, o.Stale, o.Lost, o.Retried, o.Drained, o.Snapshots, o.Ahead}[i]
+	for i, p := range []*int{&c.Steps, &c.Submitted, &c.Repeated, &c.Conflicts, &c.Assigned, &c.Succeeded, &c.Closed, &c.Crashes, &c.Takeovers, &c.Refused, &c.Stale, &c.Lost, &c.Retried, &c.Drained, &c.Snapshots, &c.Ahead, &c.Recalled} {
+		*p += []int{o.Steps, o.Submitted, o.Repeated, o.Conflicts, o.Assigned, o.Succeeded, o.Closed, o.Crashes, o.Takeovers, o.Refused, o.Stale, o.Lost, o.Retried, o.Drained, o.Snapshots, o.Ahead, o.Recalled}[i]
 	}
 }
 
@@ -123,6 +124,7 @@ const (
 	simAgeEvery   = 200 * time.Millisecond
 	simMaxBackoff = 5 * time.Second
 	simPrefetch   = time.Second
+	simCoolDown   = 8 * time.Second
 )
 
 // sim is one simulated history: the world around a core. It is used again for the
@@ -137,6 +139,7 @@ type sim struct {
 	steady bool // the clock has not been set back
 	ahead  bool // tasks are so short that some are assigned before there is a slot for them
 	pools  []models.PoolSpec
+	caps   map[string]int // over all pools: the configuration's, and so not durable
 
 	// The journal, and what waits to be written.
 	frames   [][]byte
@@ -184,6 +187,7 @@ func (s *sim) reset(seed uint64) {
 	s.now = 1_700_000_000e9
 	s.steady, s.draining, s.cutting, s.opened = true, false, false, false
 	s.pools = simPools()
+	s.caps = map[string]int{"user": 2}
 	for i := range s.pools {
 		s.pools[i].Max = 1 + s.rng.IntN(3)
 	}
@@ -203,7 +207,7 @@ func (s *sim) reset(seed uint64) {
 func (s *sim) newCore() {
 	core, err := NewCore(CoreConfig{
 		AgeEvery: simAgeEvery, MaxBackoff: simMaxBackoff, Seed: s.rng.Uint64() | 1, KeepKeys: simKeys,
-		OwnAgents: []string{"a", "b"}, MissedTicks: simMissed, MaxDeaths: simMaxDeaths, KeepDecisions: 4,
+		OwnAgents: []string{"a", "b"}, Caps: s.caps, Balance: route.Balance{Every: time.Second, CoolDown: simCoolDown, Spread: 0.1}, MissedTicks: simMissed, MaxDeaths: simMaxDeaths, KeepDecisions: 4,
 		PrefetchWork: simPrefetch,
 	}, s.pools)
 	if err != nil {
@@ -280,7 +284,9 @@ func (s *sim) step(in Input) (*Output, error) {
 		if err := s.withinSlots(&o.Commands[i]); err != nil {
 			return o, err
 		}
-		s.after(&o.Commands[i])
+		if err := s.after(&o.Commands[i]); err != nil {
+			return o, err
+		}
 	}
 	s.commands = append(s.commands, o.Commands...)
 	return o, s.compare()

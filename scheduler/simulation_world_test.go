@@ -11,7 +11,7 @@ import (
 // simPools are a pool of each kind, and one with a need of its own.
 func simPools() []models.PoolSpec {
 	pools := []models.PoolSpec{
-		{Name: "default", Kind: models.KindExec, Max: 2},
+		{Name: "default", Kind: models.KindExec, Max: 2, Caps: map[string]int{"team": 2, "team=a": 1}},
 		{Name: "gpu", Kind: models.KindStdio, Command: []string{"w"}, Max: 2},
 		{Name: "heavy", Kind: models.KindExec, Capabilities: []string{"big"}, Max: 2},
 		{Name: "web", Kind: models.KindHTTP, URL: "http://localhost:1", Max: 2},
@@ -155,18 +155,40 @@ func (m *model) dropWorkers(i int) {
 }
 
 // after takes in what a command does to the workers.
-func (s *sim) after(d *Directed) {
+func (s *sim) after(d *Directed) error {
 	m := &s.model
 	switch cmd := &d.Command; {
 	case cmd.StartWorker != nil:
 		i := m.agentAt(d.Agent)
 		m.workers = append(m.workers, modelWorker{id: cmd.StartWorker.Worker, pool: m.poolAt(cmd.StartWorker.Pool.Name), agent: i, task: -1})
 		m.agents[i].slots++
+	case cmd.Recall != nil:
+		return s.recalled(d)
 	case cmd.StopWorker != nil:
 		if w := m.worker(cmd.StopWorker.Worker); w != nil && m.agents[w.agent].info.ID == d.Agent {
 			w.stopping = true
 		}
 	}
+	return nil
+}
+
+// recalled holds a move against what it must be about: an attempt that has not
+// begun, of a task that was not moved just before.
+func (s *sim) recalled(d *Directed) error {
+	if d.Always { // it waits there for a slot; only moves between agents are rationed
+		return nil
+	}
+	s.count.Recalled++
+	name := s.number(d.Command.Recall.TaskID)
+	t := &s.model.tasks[s.places[name]]
+	if t.lease != d.Command.Recall.Lease || t.state != stateAssigned || s.model.agents[t.agent].info.ID != d.Agent {
+		return fmt.Errorf("%v is recalled from %s under lease %d", t, d.Agent, d.Command.Recall.Lease)
+	}
+	if since := s.now - t.moved; t.moved != 0 && since >= 0 && since < int64(simCoolDown) {
+		return fmt.Errorf("%v is moved again after %s", t, time.Duration(since))
+	}
+	t.moved = s.now
+	return nil
 }
 
 // obey is what an agent does with a command.
@@ -340,14 +362,23 @@ func (s *sim) turn() error {
 	return s.join(a)
 }
 
+// heartbeat is all agents telling how they are; one of them is busy with something else.
 func (s *sim) heartbeat() error {
-	a := s.agent()
-	if a.gone {
-		return nil
+	hot := s.rng.IntN(len(s.agents))
+	for i, a := range s.agents {
+		if a.gone {
+			continue
+		}
+		info := models.Agent{ID: a.info.ID, State: "ready", LoadScore: s.rng.Float64(), CPU: 0.2 * s.rng.Float64()}
+		if i == hot {
+			info.CPU, info.Memory = 1, 1
+		}
+		if s.rng.IntN(16) == 0 {
+			info.State = "draining"
+		}
+		if err := s.report(Report{Agent: a.info.ID, Heartbeat: &info}); err != nil {
+			return err
+		}
 	}
-	info := models.Agent{ID: a.info.ID, State: "ready", LoadScore: s.rng.Float64()}
-	if s.rng.IntN(6) == 0 {
-		info.State = "draining"
-	}
-	return s.report(Report{Agent: a.info.ID, Heartbeat: &info})
+	return nil
 }

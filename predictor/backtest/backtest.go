@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	minOrigins = 50
+	maxOrigins = 6000      // that are scored, about
 	maxSteps   = 2_000_000 // of the grid, gaps included
 	refitSteps = 240
 	warmUp     = 0.15 // of the part before the first origin: forecasts that only calibrate and weigh
@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg Config, points []models.Point, progress func(d
 		m := measured{name: name}
 		if name == models.ModelEnsemble {
 			m.paths = r.ensemble()
-		} else if m.paths, m.fits, err = r.walk(ctx, name, tell); err != nil {
+		} else if err = r.walk(ctx, &m, tell); err != nil {
 			return Report{}, fmt.Errorf("%s: %w", name, err)
 		}
 		m.took = time.Since(began)
@@ -132,6 +132,7 @@ type grid struct {
 	step   time.Duration
 	start  time.Time
 	values []float64
+	counts []int // measured values before each step
 	points int
 }
 
@@ -167,7 +168,13 @@ func newGrid(points []models.Point, step time.Duration) (grid, error) {
 	for i := range sums {
 		sums[i] /= counts[i] // 0/0 is NaN: a gap
 	}
-	g.values = sums
+	g.values, g.counts = sums, make([]int, n+1)
+	for i, v := range sums {
+		g.counts[i+1] = g.counts[i]
+		if !math.IsNaN(v) {
+			g.counts[i+1]++
+		}
+	}
 	return g, nil
 }
 
@@ -186,8 +193,8 @@ func usualStep(points []models.Point) time.Duration {
 	return d[len(d)/2]
 }
 
-// origins are indices into the values, ascending: the number of values known.
-// They are a horizon apart, or closer where that gives too few; and never so
+// origins are indices into the values, ascending: the number of values known. Each
+// step is one, as in the service; in a long series every so many steps, but never so
 // that they meet the season at a few phases only, which would say more of those
 // phases than of the model.
 func origins(first, n, horizon, season int) []int {
@@ -195,10 +202,7 @@ func origins(first, n, horizon, season int) []int {
 	if last < first {
 		return nil
 	}
-	stride := max(1, min(horizon, (last-first)/(minOrigins-1)))
-	for season > 1 && stride > 1 && gcd(stride, season) > 1 {
-		stride--
-	}
+	stride := coprime(1+(last-first)/maxOrigins, season)
 	var out []int
 	for o := first; o <= last; o += stride {
 		out = append(out, o)
@@ -208,7 +212,7 @@ func origins(first, n, horizon, season int) []int {
 
 // warmUp puts origins before those that count, as far apart.
 func (r *run) warmUp(counted []int) {
-	first, stride := counted[0], r.cfg.Horizon
+	first, stride := counted[0], 1
 	if len(counted) > 1 {
 		stride = counted[1] - first
 	}
@@ -218,6 +222,23 @@ func (r *run) warmUp(counted []int) {
 	slices.Reverse(r.origins)
 	r.counted = len(r.origins)
 	r.origins = append(r.origins, counted...)
+}
+
+// coprime is the stride itself or the nearest below it, not under half, that shares
+// no factor with the season; else the nearest above.
+func coprime(stride, season int) int {
+	if season < 2 {
+		return stride
+	}
+	for s := stride; s >= max(1, stride/2); s-- {
+		if gcd(s, season) == 1 {
+			return s
+		}
+	}
+	for gcd(stride, season) > 1 {
+		stride++
+	}
+	return stride
 }
 
 func gcd(a, b int) int {
@@ -234,13 +255,15 @@ type run struct {
 	origins []int
 	counted int // index of the first origin that is scored
 	models  []measured
-	season  int // found at the last fit
+	season  int         // found at the last fit
+	seasons map[int]int // found by origin: every model is fitted at much the same ones
 }
 
 // measured is one model's forecasts, by origin; nil where it had none.
 type measured struct {
 	name  string
-	paths []*baseline.Quantiles
+	raw   []*baseline.Quantiles // as the model said them; nil of the ensemble
+	paths []*baseline.Quantiles // with their spread corrected
 	fits  int
 	took  time.Duration
 }
@@ -256,8 +279,20 @@ func (r *run) order() []string {
 	return out
 }
 
-// known is a copy of the values before an origin: all that a model may see.
-func (r *run) known(origin int) []float64 { return slices.Clone(r.grid.values[:origin]) }
+// known is the values before an origin, all that a model may see; it changes none.
+func (r *run) known(origin int) []float64 { return r.grid.values[:origin:origin] }
+
+func (r *run) seasonAt(origin int) int {
+	season, ok := r.seasons[origin]
+	if !ok {
+		season = r.seasonOf(r.known(origin))
+		if r.seasons == nil {
+			r.seasons = map[int]int{}
+		}
+		r.seasons[origin] = season
+	}
+	return season
+}
 
 func (r *run) seasonOf(values []float64) int {
 	switch {
@@ -294,39 +329,42 @@ func (r *run) forecaster(name string) forecaster {
 }
 
 // walk forecasts from every origin with one model.
-func (r *run) walk(ctx context.Context, name string, tell func(float64)) ([]*baseline.Quantiles, int, error) {
-	f := r.forecaster(name)
+func (r *run) walk(ctx context.Context, m *measured, tell func(float64)) error {
+	f := r.forecaster(m.name)
 	c := r.calibration()
-	fits := 0
 	for i, o := range r.origins {
 		if err := ctx.Err(); err != nil {
-			return nil, 0, err
+			return err
 		}
 		known := r.known(o)
-		if f.due(baseline.Count(known), o) {
-			season := r.seasonOf(known)
+		if f.due(r.grid.counts[o], o) {
+			season := r.seasonAt(o)
 			err := f.fit(ctx, known, season, func(done float64) { tell((float64(i) + done) / float64(len(r.origins))) })
 			if err != nil && ctx.Err() != nil {
-				return nil, 0, ctx.Err()
+				return ctx.Err()
 			}
 			if err == nil {
-				fits++
+				m.fits++
 			}
 			r.season = season
 		}
 		q, err := f.forecast(known)
 		lo, hi := bounds(known)
 		if err != nil || len(q.P50) != r.cfg.Horizon || q.Settle(lo, hi) != nil {
-			c.apply(nil) // too short for this model yet, or a gap: it has no say
+			m.raw = append(m.raw, nil) // too short for this model yet, or a gap: it has no say
+			c.apply(nil)
 			continue
 		}
+		raw := q.Clone()
+		m.raw = append(m.raw, &raw)
 		c.apply(&q)
 		if q.Settle(lo, hi) != nil {
 			c.paths[i] = nil
 		}
 		tell(float64(i+1) / float64(len(r.origins)))
 	}
-	return c.paths, fits, nil
+	m.paths = c.paths
+	return nil
 }
 
 // bounds keeps the forecasts of a series that was never negative from being so.

@@ -9,12 +9,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"loadstar/models"
 	"loadstar/predictor"
@@ -79,11 +81,17 @@ func forecastsOf(t *testing.T, points []models.Point, upTo int) map[string][]*ba
 	}
 	r := &run{cfg: cfg, grid: g, origins: origins(700, len(g.values), 8, 48)}
 	out := map[string][]*baseline.Quantiles{}
+	before := slices.Clone(g.values)
+	defer func() {
+		if diff := cmp.Diff(before, r.grid.values, cmpopts.EquateNaNs()); diff != "" {
+			t.Errorf("a model changed what it was given:\n%.1000s", diff)
+		}
+	}()
 	for _, name := range r.order() {
 		m := measured{name: name}
 		if name == models.ModelEnsemble {
 			m.paths = r.ensemble()
-		} else if m.paths, _, err = r.walk(t.Context(), name, func(float64) {}); err != nil {
+		} else if err = r.walk(t.Context(), &m, func(float64) {}); err != nil {
 			t.Fatal(err)
 		}
 		r.models = append(r.models, m)
@@ -126,7 +134,7 @@ func TestReportRanksAndIsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.SeasonSteps != 48 || r.Origins < minOrigins || r.StepS != 300 || len(r.Horizons) != 12 || r.MissingN != 16 || e.fits != 4 {
+	if r.SeasonSteps != 48 || r.Origins < 400 || r.StepS != 300 || len(r.Horizons) != 12 || r.MissingN != 16 || e.fits != 4 {
 		t.Errorf("season %d, %d origins, step %v, %d horizons, %d missing, %d fits", r.SeasonSteps, r.Origins, r.StepS, len(r.Horizons), r.MissingN, e.fits)
 	}
 	wql := map[string]float64{}
@@ -187,18 +195,20 @@ func checkOutput(t *testing.T, r Report) {
 }
 
 func TestOriginsMeetEveryPhaseOfTheSeason(t *testing.T) {
-	phases := map[int]bool{}
-	got := origins(700, 3000, 12, 12)
-	for _, o := range got {
-		phases[o%12] = true
-	}
-	if len(phases) != 12 || len(got) < minOrigins || got[0] != 700 || got[len(got)-1]+12 > 3000 {
-		t.Errorf("%d origins from %d to %d meet %d phases of 12", len(got), got[0], got[len(got)-1], len(phases))
+	for _, season := range []int{0, 12, 1440, 10080} {
+		phases := map[int]bool{}
+		got := origins(700, 60_000, 12, season)
+		for _, o := range got {
+			phases[o%max(season, 1)] = true
+		}
+		if len(phases) != max(season, 1) && len(phases) != len(got) || len(got) < 2000 || len(got) > 3*maxOrigins || got[0] != 700 || got[len(got)-1]+12 > 60_000 {
+			t.Errorf("season %d: %d origins from %d to %d meet %d phases", season, len(got), got[0], got[len(got)-1], len(phases))
+		}
 	}
 	if got := origins(700, 711, 12, 0); got != nil {
 		t.Errorf("origins %v without room for a horizon", got)
 	}
-	if got := origins(700, 760, 12, 0); len(got) < 49 || got[1] != 701 {
+	if got := origins(700, 760, 12, 0); len(got) != 49 || got[1] != 701 {
 		t.Errorf("%d origins in a short file", len(got))
 	}
 }

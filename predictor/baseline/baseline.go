@@ -22,6 +22,14 @@ func NewQuantiles(h int) Quantiles {
 	return Quantiles{P10: all[:h:h], P50: all[h : 2*h : 2*h], P90: all[2*h:]}
 }
 
+// Clone is a copy that shares nothing.
+func (q Quantiles) Clone() Quantiles {
+	return Quantiles{P10: slices.Clone(q.P10), P50: slices.Clone(q.P50), P90: slices.Clone(q.P90)}
+}
+
+// At is the three quantiles of an index, ascending.
+func (q Quantiles) At(i int) [3]float64 { return [3]float64{q.P10[i], q.P50[i], q.P90[i]} }
+
 // Settle puts every step's quantiles in order and clamps them into [lo, hi].
 // An error says that a value is not finite, or that the lengths differ.
 func (q Quantiles) Settle(lo, hi float64) error {

@@ -9,11 +9,11 @@ const (
 	conformalBins  = 48   // of the logarithm of a ratio, a sixth of an octave each
 	conformalLow   = -4.0 // log2 of the least ratio told apart
 	conformalAlpha = 0.1  // wanted below P10, and above P90
-	conformalRate  = 0.06 // of the adaptive level, a step
-	conformalHalf  = 80   // steps after which an error weighs half
-	conformalPrior = 15   // so many steps without a need for change are presumed
+	conformalRate  = 0.01 // of the adaptive level, a step
+	conformalHalf  = 150  // steps after which an error weighs half
+	conformalPrior = 30   // so many steps without a need for change are presumed
 	leastStretch   = 0.2
-	mostStretch    = 8.0
+	mostStretch    = 12.0
 )
 
 // Conformal corrects the distance of P10 and P90 from P50, so that a tenth of what
@@ -21,7 +21,7 @@ const (
 // regression (Romano et al. 2019) in its normalised, one-sided form, with the
 // level moved as adaptive conformal inference does (Gibbs and Candès 2021), so
 // that it holds when the series changes. Steps ahead are pooled in ranges that
-// double: 1, 2 to 3, 4 to 7, and so on. Errors fade with a half-life of 80 steps
+// double: 1, 2 to 3, 4 to 7, and so on. Errors fade with a half-life of 150 steps
 // and are kept as a histogram of their ratio to the room that the model gave, so
 // that learning and applying cost next to nothing.
 //

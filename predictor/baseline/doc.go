@@ -7,8 +7,8 @@
 //	HoltWinters    damped, its parameters fitted
 //	AR             linear autoregression with calendar terms, by least absolute deviations
 //
-// It also finds a series' season from its values (Season), averages forecasts by
-// their recent losses (Blend), and corrects the spread of any model's forecasts by
+// It also finds a series' season from its values (Season), mixes forecasts by
+// what came of earlier ones (Mixture), and corrects the spread of any model's forecasts by
 // what came of earlier ones (Conformal).
 //
 // A model is fitted on a regular series and then forecasts from any later tail

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 // swing is a cycle with noise, and from shift on a higher level.
@@ -129,53 +127,4 @@ func TestAutoregressionIsNotLedAstrayByAFewOutliers(t *testing.T) {
 	if a, b := miss(t, clean, values, 750, 6), miss(t, dirty, values, 750, 6); b > 4*a {
 		t.Errorf("it misses by %.2f after four outliers, by %.2f without", b, a)
 	}
-}
-
-func TestBlendLiesBetweenItsPartsAndNearTheBetter(t *testing.T) {
-	flat := func(v float64) Quantiles {
-		q := NewQuantiles(8)
-		for i := range q.P50 {
-			q.P10[i], q.P50[i], q.P90[i] = v-1, v, v+1
-		}
-		return q
-	}
-	parts := []Quantiles{flat(10), flat(20)}
-	for _, tc := range []struct {
-		name        string
-		losses      []Losses
-		short, long float64
-	}{
-		{"equal", []Losses{{1, 1}, {1, 1}}, 15, 15},
-		{"unknown", []Losses{{}, {}}, 15, 15},
-		{"one unknown", []Losses{{}, {1, 1}}, 20, 20},
-		{"each where it is good", []Losses{{0.1, 9}, {9, 0.1}}, 10, 20},
-		{"long unknown", []Losses{{0.1, 0}, {9, 0}}, 10, 10},
-		{"twice as good", []Losses{{1, 1}, {2, 2}}, 10 + 10.0/17, 10 + 10.0/17},
-	} {
-		q, ok := Blend(parts, tc.losses)
-		if !ok || math.Abs(q.P50[0]-tc.short) > 0.01 || math.Abs(q.P50[7]-tc.long) > 0.01 || math.Abs(q.P90[0]-q.P10[0]-2) > 1e-9 {
-			t.Errorf("%s: %v %v", tc.name, ok, q.P50)
-		}
-	}
-	if _, ok := Blend(nil, nil); ok {
-		t.Error("a blend of nothing")
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 6).Draw(t, "n")
-		var parts []Quantiles
-		var losses []Losses
-		lo, hi := math.Inf(1), math.Inf(-1)
-		for range n {
-			v := rapid.Float64Range(-1e6, 1e6).Draw(t, "v")
-			parts, lo, hi = append(parts, flat(v)), min(lo, v), max(hi, v)
-			losses = append(losses, Losses{rapid.Float64Range(0, 1e12).Draw(t, "short"), rapid.Float64Range(0, 1e12).Draw(t, "long")})
-		}
-		q, ok := Blend(parts, losses)
-		slack := 1e-9 * (1 + math.Abs(lo) + math.Abs(hi))
-		for i, v := range q.P50 {
-			if !ok || !(v >= lo-slack && v <= hi+slack && q.P10[i] <= v && v <= q.P90[i]) {
-				t.Fatalf("%v is not between %v and %v", v, lo, hi)
-			}
-		}
-	})
 }

@@ -16,8 +16,9 @@ import (
 //
 // Each process leads a group of its own, which is killed as one. On Linux the
 // kernel also kills a process when the thread that forked it ends
-// (PR_SET_PDEATHSIG), so all are forked by one goroutine that keeps its thread
-// until Run ends. That covers the leaders only; what they started in turn is
+// (PR_SET_PDEATHSIG), so all are forked by a few goroutines that keep their threads
+// until Run ends; several, since a fork holds its thread until the program that it
+// executes has been loaded. That covers the leaders only; what they started in turn is
 // covered by a guard, a tiny shell that sleeps until this program is gone,
 // however it went, and then kills every group that is still on its list.
 // Orphans (processes whose parent, a task's process, has ended) become children of
@@ -25,6 +26,7 @@ import (
 type Spawner struct {
 	logger   *slog.Logger
 	cfg      SpawnerConfig
+	threads  int
 	requests chan *startRequest
 	done     chan struct{} // closed when Run has ended
 	devNull  *os.File
@@ -56,10 +58,13 @@ func NewSpawner(cfg SpawnerConfig) (*Spawner, error) {
 		cfg.Logger = slog.Default()
 	}
 	return &Spawner{
-		logger: cfg.Logger, cfg: cfg, devNull: null,
+		logger: cfg.Logger, cfg: cfg, devNull: null, threads: min(max(2, runtime.GOMAXPROCS(0)), mostThreads),
 		requests: make(chan *startRequest), done: make(chan struct{}),
 	}, nil
 }
+
+// mostThreads bounds the threads that fork, each asleep while there is nothing to.
+const mostThreads = 16
 
 // errSpawnerDone says that no process can be started any more.
 var errSpawnerDone = errors.New("the program is ending")
@@ -74,21 +79,29 @@ func (s *Spawner) Run(ctx context.Context) error {
 }
 
 func (s *Spawner) run(ctx context.Context) error {
-	// The thread is never unlocked: it ends with this goroutine, and with it, by
-	// the kernel's hand, what it forked.
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread()
-		s.serve(ctx)
-	}()
-	<-ended
+	s.prepare()
+	var threads sync.WaitGroup
+	for range s.threads {
+		threads.Go(func() {
+			// It is never unlocked: the thread ends with its goroutine, and with it, by the
+			// kernel's hand, what it forked.
+			runtime.LockOSThread()
+			s.serve(ctx)
+		})
+	}
+	s.sweep(ctx)
+	threads.Wait()
 	close(s.done)
+	if !s.cfg.NoAdopt {
+		reapLast()
+	}
+	s.guard.stop()
 	s.devNull.Close()
 	return nil
 }
 
-func (s *Spawner) serve(ctx context.Context) {
+// prepare is done before anything is forked.
+func (s *Spawner) prepare() {
 	if !s.cfg.NoAdopt {
 		if err := adoptOrphans(); err != nil {
 			s.logger.Warn("orphans are left to process 1", "err", err)
@@ -101,20 +114,30 @@ func (s *Spawner) serve(ctx context.Context) {
 		}
 		s.guard = g
 	}
+}
+
+// sweep reaps orphans now and then, until ctx ends.
+func (s *Spawner) sweep(ctx context.Context) {
 	tick := time.NewTicker(reapEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			if !s.cfg.NoAdopt {
-				reapLast()
-			}
-			s.guard.stop()
 			return
 		case <-tick.C:
 			if !s.cfg.NoAdopt {
 				reapOrphans()
 			}
+		}
+	}
+}
+
+// serve is one of the threads that fork.
+func (s *Spawner) serve(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case r := <-s.requests:
 			r.process, r.err = s.fork(r)
 			close(r.done)
