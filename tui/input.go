@@ -72,6 +72,16 @@ func (m Model) act(k page.Key, b keys.Binding) (Model, tea.Cmd) {
 		return m.show((m.at + len(m.pages) - 1) % len(m.pages))
 	case keys.Page1, keys.Page2, keys.Page3, keys.Page4, keys.Page5, keys.Page6, keys.Page7:
 		return m.show(int(b.Action[len(b.Action)-1] - '1'))
+	case keys.Freeze:
+		return m.freeze()
+	case keys.Earlier:
+		return m.travel(-travelStep)
+	case keys.Later:
+		return m.travel(travelStep)
+	case keys.MuchEarlier:
+		return m.travel(-travelFar)
+	case keys.MuchLater:
+		return m.travel(travelFar)
 	case keys.ThemeNext:
 		return m.nextTheme(), nil
 	case keys.MouseToggle:

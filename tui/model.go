@@ -45,6 +45,12 @@ type Model struct {
 
 	dialog  *page.Dialog
 	palette *palette
+
+	moment time.Time // what all views show; zero is now
+	past   bool      // it was travelled to
+	then   page.Data // what was known at the moment
+	kept   page.Kept
+
 	help    bool
 	scroll  int // of the help
 	toast   string
@@ -116,10 +122,14 @@ func (m Model) Init() tea.Cmd {
 
 func (m Model) env() page.Env {
 	_, h := m.body()
-	return page.Env{
-		Theme: m.theme, Keys: m.keys, Now: m.now, Zone: m.cfg.Zone, W: m.w, H: h,
+	env := page.Env{
+		Theme: m.theme, Keys: m.keys, Now: m.now, Wall: m.now, Zone: m.cfg.Zone, W: m.w, H: h,
 		ReadOnly: m.cfg.ReadOnly, Data: &m.data,
 	}
+	if m.frozen() {
+		env.Now, env.At, env.Past, env.Data = m.moment, m.moment, m.past, &m.then
+	}
+	return env
 }
 
 // body is the first line and the height of what is between header and footer.
@@ -211,7 +221,12 @@ func (m Model) poll() (Model, tea.Cmd) {
 		return m, nil
 	}
 	m.polling = true
-	reqs := m.pages[m.at].Poll(m.env())
+	var reqs []page.Request
+	if m.frozen() { // the collection goes on
+		reqs = []page.Request{page.LoadHost{}, page.LoadStats{}, page.LoadPools{}}
+	} else {
+		reqs = m.pages[m.at].Poll(m.env())
+	}
 	if m.now.Sub(m.infoAt) >= infoEvery || m.lost != "" {
 		reqs = append([]page.Request{page.LoadInfo{}}, reqs...)
 	}
@@ -243,10 +258,22 @@ func (m Model) answered(a answered) (Model, tea.Cmd) {
 		if f, ok := r.(page.Failed); ok {
 			m = m.failed(f)
 		}
+		if then, ok := r.(page.MomentLoaded); ok {
+			if then.At.Equal(m.moment) {
+				m.then = m.then.WithMoment(then)
+			}
+			continue
+		}
 		m.data = m.data.With(r)
+		if a.poll && m.frozen() {
+			continue
+		}
 		var cmd tea.Cmd
 		m, cmd = m.tell(r)
 		cmds = append(cmds, cmd)
+	}
+	if a.poll {
+		m.kept = m.kept.With(m.now, m.data, a.results)
 	}
 	if wasLost && m.lost == "" {
 		m = m.say("the daemon is back", false)
@@ -318,6 +345,10 @@ func (m Model) request(reqs []page.Request) (Model, tea.Cmd) {
 				m = m.say("read-only: nothing was changed", true)
 				continue
 			}
+			if m.past {
+				m = m.say("this is the past: F returns to now, where it can be changed", true)
+				continue
+			}
 			cmd = m.link.do([]page.Request{r}, false)
 		default:
 			if page.IsNote(r) { // from one page to another
@@ -327,6 +358,9 @@ func (m Model) request(reqs []page.Request) (Model, tea.Cmd) {
 			}
 		}
 		cmds = append(cmds, cmd)
+	}
+	if m.frozen() {
+		ask = ofThen(ask)
 	}
 	if m.lost == "" {
 		cmds = append(cmds, m.link.do(ask, false))

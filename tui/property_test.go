@@ -165,7 +165,7 @@ func feed(t *rapid.T, m Model) Model {
 var sgr = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func TestViewStaysWithinItsScreenWhateverTheData(t *testing.T) {
-	keys := []string{"1", "2", "3", "4", "5", "6", "7", "v", ":", "e", "j", "k", "enter", "esc", "?", "x", "r", "p", "m", "o", "/", " ", "a", "s", "S", "l", "f", "pgdown", "end", "left", "right", "+", "-", "<", ">", "T", "y", "n", "tab", "text:宽\x1b"}
+	keys := []string{"1", "2", "3", "4", "5", "6", "7", "v", "F", "[", "]", "{", ":", "e", "j", "k", "enter", "esc", "?", "x", "r", "p", "m", "o", "/", " ", "a", "s", "S", "l", "f", "pgdown", "end", "left", "right", "+", "-", "<", ">", "T", "y", "n", "tab", "text:宽\x1b"}
 	base := setup(t, 80, 24, nil)
 	rapid.Check(t, func(t *rapid.T) {
 		m := base.m

@@ -118,13 +118,18 @@ func (t transport) ask(r page.Request) (any, error) {
 	case page.LoadTasks:
 		v, err := t.source.Tasks(ctx, r.F)
 		return page.TasksLoaded{LoadTasks: r, Page: v}, err
+	case page.LoadMoment:
+		return t.moment(ctx, r)
 	case page.LoadDecisions:
-		v, err := t.source.Decisions(ctx, r.Pool, time.Time{}, r.Limit)
+		v, err := t.source.Decisions(ctx, r.Pool, r.At, r.Limit)
 		return page.DecisionsLoaded{LoadDecisions: r, Decisions: v}, err
 	case page.LoadSeries:
 		v, err := t.source.Series(ctx)
 		return page.SeriesLoaded{Series: v}, err
 	case page.LoadForecasts:
+		if !r.At.IsZero() {
+			return t.forecastsAt(ctx, r)
+		}
 		v, err := t.source.Forecasts(ctx, r.Series, r.StepS)
 		return page.ForecastsLoaded{LoadForecasts: r, Forecasts: v}, err
 	case page.LoadTask:
@@ -174,9 +179,9 @@ func (t transport) chart(ctx context.Context, r page.LoadChart) (any, error) {
 	}
 	out := page.ChartLoaded{LoadChart: r, Points: points}
 	if r.Horizon > 0 {
-		ahead := time.Duration(float64(r.Horizon) * r.StepS * float64(time.Second))
+		ahead := time.Duration(float64(r.Horizon) * r.RowStep() * float64(time.Second))
 		out.Rows, err = t.source.ForecastHistory(ctx, models.ForecastQuery{
-			Series: r.Series, StepS: r.StepS, From: r.From.Add(-ahead), To: r.To, Horizon: r.Horizon,
+			Series: r.Series, StepS: r.RowStep(), From: r.From.Add(-ahead), To: r.To, Horizon: r.Horizon,
 		})
 		if err != nil && !contentError(err) {
 			return nil, err

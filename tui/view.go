@@ -54,6 +54,9 @@ func (m Model) notice() string {
 	if m.lost != "" {
 		return m.lost
 	}
+	if m.frozen() {
+		return m.frozenText()
+	}
 	return m.banner
 }
 
@@ -99,6 +102,11 @@ func (m Model) header(c *widget.Canvas) {
 			c.TextRight(0, 1, m.w, theme.Fg(theme.Title), tail)
 			return
 		}
+		if m.frozen() {
+			c.Fill(widget.Rect{X: 0, Y: 1, W: m.w, H: 1}, theme.Style{BG: theme.AlarmBG})
+			c.TextFit(1, 1, m.w-2, theme.Fg(theme.Title), c.Glyphs().Pause+" "+n)
+			return
+		}
 		c.TextFit(1, 1, m.w-2, theme.Fg(theme.Accent), n)
 	}
 }
@@ -124,6 +132,8 @@ func (m Model) status(c *widget.Canvas, from int) {
 	switch {
 	case m.lost != "":
 		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Lost+" lost ")
+	case m.frozen():
+		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Pause+" FROZEN ")
 	case m.heard.IsZero():
 		put(theme.Fg(theme.Muted), "connecting")
 	case m.now.Sub(m.heard) > 3*m.cfg.Refresh+m.cfg.Refresh/2:

@@ -36,6 +36,8 @@ const (
 	Page5, Page6, Page7                Action = "page-5", "page-6", "page-7"
 	MouseToggle, ThemeNext, Refresh    Action = "mouse", "theme", "refresh"
 	Suspend, Palette                   Action = "suspend", "commands"
+	Freeze, Earlier, Later             Action = "freeze", "earlier", "later"
+	MuchEarlier, MuchLater             Action = "much-earlier", "much-later"
 	ExportCSV, ExportJSON              Action = "export-csv", "export-json"
 	Up, Down, PageUp, PageDown         Action = "up", "down", "page-up", "page-down"
 	Top, Bottom, Open, Back            Action = "top", "bottom", "open", "back"
@@ -187,6 +189,11 @@ func Default() []Binding {
 		{Global, PrevPage, []string{"shift+tab"}, "previous page", "", false},
 		{Global, Help, []string{"?", "f1"}, "this help", "help", false},
 		{Global, Palette, []string{":"}, "all commands, by name", "commands", false},
+		{Global, Freeze, []string{"F"}, "freeze the view, or return to now", "", false},
+		{Global, Earlier, []string{"["}, "all views 10 s back in time", "", false},
+		{Global, Later, []string{"]"}, "all views 10 s on, up to now", "", false},
+		{Global, MuchEarlier, []string{"{"}, "all views 5 min back in time", "", false},
+		{Global, MuchLater, []string{"}"}, "all views 5 min on, up to now", "", false},
 		{Global, ExportCSV, []string{"e"}, "what is shown to a CSV file in this folder", "", false},
 		{Global, ExportJSON, []string{"E"}, "what is shown to a JSON file in this folder", "", false},
 		{Global, ThemeNext, []string{"T"}, "next theme", "", false},

@@ -18,6 +18,8 @@ func (a Agents) View(c *widget.Canvas, env Env) {
 		in := widget.Panel(c, widget.Rect{X: 0, Y: 0, W: w, H: h}, "agents", "", false)
 		if env.Data.HasAgents {
 			widget.Centre(in, "no agents", "the daemon carries one itself; it joins when the journal has been replayed")
+		} else if !env.At.IsZero() {
+			widget.Centre(in, "not known at that time", "the screen remembers agents from while this page was open")
 		} else {
 			widget.Centre(in, "asking for the agents")
 		}

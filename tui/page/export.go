@@ -147,6 +147,9 @@ func (f Forecast) Export(Env) Table {
 	t := Table{Name: "forecast", Columns: []string{"series", "issued_at", "target_at", "step_s", "horizon", "model", "champion", "p10", "p50", "p90", "actual", "abs_error", "ape"}}
 	for i := range f.chart.Rows {
 		r := &f.chart.Rows[i]
+		if r.IssuedAt.After(f.until(f.chart.To)) {
+			continue
+		}
 		t.Rows = append(t.Rows, []any{r.Series, r.IssuedAt, r.TargetAt, r.StepS, r.Horizon, r.Model, r.Champion, r.P10, r.P50, r.P90, r.Actual, r.AbsError, r.APE})
 	}
 	s, _ := f.current()

@@ -22,20 +22,19 @@ type Forecast struct {
 	items   []string                            // the series' names, as listed
 	cursor  int
 	step    map[string]float64 // the step chosen of a series; its finest otherwise
-	zoom    int                // the past shown is 2^(zoom+1) horizons
+	past    time.Duration      // shown; 0 is two horizons
 	horizon int                // steps ahead of the forecasts compared with; 0 chooses
 	chart   ChartLoaded
 	asked   time.Time // of the list
 	drawn   time.Time // of the chart
 	loaded  bool
+	at      time.Time // the moment shown; zero is now
 }
 
 type seriesKey struct {
 	name  string
 	stepS float64
 }
-
-const mostZoom = 5
 
 // Name stands in the tabs.
 func (Forecast) Name() string { return "Forecast" }
@@ -62,7 +61,10 @@ func (f Forecast) Poll(env Env) []Request {
 func (f Forecast) Update(env Env, msg any) (Page, []Request) {
 	switch m := msg.(type) {
 	case Shown:
-		f.asked, f.drawn = time.Time{}, time.Time{}
+		f.asked, f.drawn, f.at = time.Time{}, time.Time{}, env.At
+		if !env.At.IsZero() && f.loaded { // the list of series is that of now
+			return f, f.loadShown(env, true)
+		}
 		return f, f.Poll(env)
 	case SeriesLoaded:
 		f.series = m.Series
@@ -71,7 +73,7 @@ func (f Forecast) Update(env Env, msg any) (Page, []Request) {
 		return f.forecastsLoaded(env, m)
 	case ChartLoaded:
 		name, stepS := f.shown()
-		if m.Series == name && m.StepS == stepS {
+		if m.Series == name && m.RowStep() == stepS {
 			f.chart, f.drawn = m, env.Now
 		}
 	case Failed:
@@ -112,7 +114,7 @@ func (f Forecast) forecastsLoaded(env Env, m ForecastsLoaded) (Page, []Request) 
 	f.loaded, f.asked = true, env.Now
 	before, _ := f.shown()
 	f = f.list()
-	if now, _ := f.shown(); now != before || f.drawn.IsZero() {
+	if now, _ := f.shown(); now != before || f.drawn.IsZero() || !env.At.IsZero() {
 		return f, f.loadShown(env, false)
 	}
 	return f, nil
@@ -213,8 +215,11 @@ func (f Forecast) span(now time.Time) (from, to time.Time, stepS float64, steps 
 		steps = len(c.P50)
 	}
 	step := seconds(stepS)
-	from = now.Add(-step * time.Duration(steps<<(f.zoom+1)))
-	to = now
+	past := f.past
+	if past <= 0 {
+		past = 2 * step * time.Duration(steps)
+	}
+	from, to = now.Add(-past), now
 	if champion(&s) != nil {
 		to = now.Add(step * time.Duration(steps))
 	}
@@ -243,16 +248,38 @@ func (f Forecast) loadShown(env Env, anew bool) []Request {
 	if name == "" || stepS <= 0 {
 		return nil
 	}
-	from, _, _, _ := f.span(env.Now)
-	chart := LoadChart{Series: name, StepS: stepS, From: from.Truncate(seconds(stepS)), To: env.Now}
-	if _, ok := f.current(); ok {
+	from, to, _, _ := f.span(env.Now)
+	if to.After(env.Wall) {
+		to = env.Wall // of a moment in the past, what came after it too
+	}
+	drawn := stepS
+	if to.Sub(from).Seconds()/stepS > mostPoints {
+		drawn = stepFor(to.Sub(from), f.kept(name))
+	}
+	chart := LoadChart{Series: name, StepS: drawn, From: from.Truncate(seconds(drawn)), To: to, RowStepS: stepS}
+	if _, ok := f.current(); ok && to.Sub(from).Seconds()/stepS <= 4*mostPoints {
 		chart.Horizon = f.ahead()
 	}
 	reqs := []Request{chart}
-	if anew {
-		reqs = append(reqs, LoadForecasts{Series: name, StepS: stepS})
+	if anew || !env.At.IsZero() {
+		reqs = append(reqs, LoadForecasts{Series: name, StepS: stepS, At: env.At})
 	}
 	return reqs
+}
+
+// kept are all steps that the daemon keeps a series at, ascending.
+func (f Forecast) kept(name string) []float64 {
+	var steps []float64
+	for i := range f.series {
+		if f.series[i].Name == name {
+			steps = append(steps, f.series[i].StepS)
+		}
+	}
+	if len(steps) == 0 {
+		return tiers()
+	}
+	slices.Sort(steps)
+	return steps
 }
 
 func (f Forecast) moveTo(env Env, to int) (Page, []Request) {
@@ -287,10 +314,9 @@ func (f Forecast) key(env Env, k Key) (Page, []Request) {
 			}
 		}
 		f.step, f.horizon = chosen, 0
-	case keys.ZoomIn:
-		f.zoom = max(-1, f.zoom-1)
-	case keys.ZoomOut:
-		f.zoom = min(mostZoom, f.zoom+1)
+	case keys.ZoomIn, keys.ZoomOut:
+		from, _, _, _ := f.span(env.Now)
+		f.past = zoomed(env.Now.Sub(from), k.Action == keys.ZoomIn)
 	case keys.HorizonLess:
 		f.horizon = max(1, f.ahead()-1)
 	case keys.HorizonMore:
@@ -309,12 +335,21 @@ func (f Forecast) listRows(env Env) int { return max(1, env.H-2) }
 func (f Forecast) reached() []models.Point {
 	var out []models.Point
 	for i := range f.chart.Rows {
-		if r := &f.chart.Rows[i]; r.Champion && !r.TargetAt.After(f.chart.To) {
+		if r := &f.chart.Rows[i]; r.Champion && !r.TargetAt.After(f.chart.To) && !r.IssuedAt.After(f.until(f.chart.To)) {
 			out = append(out, models.Point{At: r.TargetAt, Value: r.P50})
 		}
 	}
 	slices.SortFunc(out, func(a, b models.Point) int { return a.At.Compare(b.At) })
 	return slices.CompactFunc(out, func(a, b models.Point) bool { return a.At.Equal(b.At) })
+}
+
+// until is when the forecasts compared with were made at the latest: by the moment
+// where one in the past is shown.
+func (f Forecast) until(to time.Time) time.Time {
+	if f.at.IsZero() || f.at.After(to) {
+		return to
+	}
+	return f.at
 }
 
 // missed is how far the forecasts lay from what came: the mean over the chart, and the newest.

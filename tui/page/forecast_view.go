@@ -123,7 +123,7 @@ func (f Forecast) drawChart(c *widget.Canvas, r widget.Rect, s *models.SeriesFor
 	name, _ := f.shown()
 	from, to, stepS, _ := f.span(env.Now)
 	title := widget.Clean(name)
-	note := "step " + widget.Seconds(stepS)
+	note := "last " + spanText(env.Now.Sub(from).Truncate(time.Second)) + ", step " + widget.Seconds(stepS)
 	if steps := f.steps(name, false); len(steps) > 1 {
 		note += fmt.Sprintf(" (%d of %d)", 1+indexOf(steps, stepS), len(steps))
 	}
@@ -131,13 +131,13 @@ func (f Forecast) drawChart(c *widget.Canvas, r widget.Rect, s *models.SeriesFor
 		title += " " + env.Theme.Glyphs.Warning + " drifts from what was learned"
 	}
 	in := widget.Panel(c, r, title, note, false)
-	if f.chart.Series != name || f.chart.StepS != stepS {
+	if f.chart.Series != name || f.chart.RowStep() != stepS {
 		widget.Centre(in, "asking for the values")
 		return
 	}
 	step := seconds(stepS)
 	p := chart.Plot{From: from, To: to, Now: env.Now, Zone: env.Zone, Unit: models.Unit(name)}
-	p.Lines = append(p.Lines, chart.Line{Name: "actual", Points: f.chart.Points, Step: step, Role: theme.Actual, Stroke: chart.Solid})
+	p.Lines = append(p.Lines, chart.Line{Name: "actual", Points: f.chart.Points, Step: seconds(f.chart.StepS), Role: theme.Actual, Stroke: chart.Solid})
 	if s != nil {
 		p.Unit = s.Unit
 		f.addForecast(&p, s, step)
@@ -310,5 +310,5 @@ func trainedText(s *models.SeriesForecast, env Env) string {
 	if s.SeasonSteps > 0 {
 		text += fmt.Sprintf(", season %s", widget.Seconds(float64(s.SeasonSteps)*s.StepS))
 	}
-	return text
+	return strings.TrimPrefix(text, ", ")
 }

@@ -6,10 +6,6 @@ import (
 	"loadstar/models"
 )
 
-// Moment tells the page on show that what is to be seen is that of env.At, which
-// is zero where it is that of now.
-type Moment struct{}
-
 // taskAt is a task as it stood at a moment, as far as its times tell; ok is false
 // where it was not there yet.
 func taskAt(k *models.Task, at time.Time) (then models.Task, ok bool) {

@@ -119,6 +119,9 @@ type gauge struct {
 func gaugesOf(h *models.HostStatus) []gauge {
 	memory := memoryOf(h)
 	load := fmt.Sprintf("load %.1f %.1f %.1f", h.Load1, h.Load5, h.Load15)
+	if h.Load5 < 0 {
+		load = fmt.Sprintf("load %.1f", h.Load1)
+	}
 	stalled := ""
 	if h.PressureCPU >= 0 {
 		stalled = "stalled " + percent(h.PressureCPU)
@@ -185,6 +188,9 @@ func (o Overview) host(c *widget.Canvas, r widget.Rect, env Env) {
 }
 
 func coresNote(h *models.HostStatus) string {
+	if len(h.Cores) == 0 {
+		return ""
+	}
 	note := fmt.Sprintf("%d cores", len(h.Cores))
 	if h.CPULimit > 0 && h.CPULimit < float64(len(h.Cores)) {
 		note += ", " + widget.Number(h.CPULimit) + " allowed"
@@ -294,6 +300,10 @@ func (o Overview) work(c *widget.Canvas, r widget.Rect, env Env) {
 	}
 	in := widget.Panel(c, r, "work", note, false)
 	if !env.Data.HasStats {
+		if !env.At.IsZero() {
+			widget.Centre(in, "not known at that time", "counts are remembered while this page is open")
+			return
+		}
 		widget.Centre(in, "no counts yet")
 		return
 	}
@@ -377,6 +387,10 @@ func (o Overview) happened(c *widget.Canvas, r widget.Rect, env Env) {
 	}
 	in := widget.Panel(c, r, "events", note, false)
 	c.Zone(r, "events", 0)
+	if len(events) == 0 && !env.At.IsZero() {
+		widget.Centre(in, "no event is remembered of that time")
+		return
+	}
 	if len(events) == 0 {
 		widget.Centre(in, "nothing happened yet", "try: loadstar submit -- echo hi")
 		return

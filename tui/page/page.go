@@ -16,6 +16,8 @@ type Env struct {
 	Keys     *keys.Map
 	Now      time.Time // what the view is of: At where that is set
 	At       time.Time // the moment in the past that is shown; zero is now
+	Past     bool      // the moment was travelled to: it is not the one that the view was frozen at
+	Wall     time.Time // now, whatever is shown
 	Zone     *time.Location
 	W, H     int // cells that the page has
 	ReadOnly bool

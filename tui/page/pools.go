@@ -60,12 +60,12 @@ func (p Pools) load(env Env, demand bool) []Request {
 	if pool == nil {
 		return nil
 	}
-	reqs := []Request{LoadDecisions{Pool: pool.Name, Limit: keepDecisions}}
+	reqs := []Request{LoadDecisions{Pool: pool.Name, Limit: keepDecisions, At: env.At}}
 	if demand {
 		series := models.PoolSeries(pool.Name, models.PoolLoad)
 		stepS := p.demandStep(pool)
 		reqs = append(reqs,
-			LoadForecasts{Series: series, StepS: stepS},
+			LoadForecasts{Series: series, StepS: stepS, At: env.At},
 			LoadChart{Series: series, StepS: stepS, From: env.Now.Add(-demandPast(stepS)).Truncate(seconds(stepS)), To: env.Now, Horizon: 1})
 	}
 	return reqs
@@ -84,6 +84,7 @@ func (p Pools) Update(env Env, msg any) (Page, []Request) {
 	switch m := msg.(type) {
 	case Shown:
 		p.drawn = time.Time{}
+		p.forecast = models.SeriesForecast{}
 		return p, p.Poll(env)
 	case showPool:
 		return p.moveTo(env, m.index)

@@ -217,6 +217,10 @@ func bandColumns() []widget.Column {
 
 func (q Queues) drawBands(c *widget.Canvas, r widget.Rect, k *models.QueueStatus, env Env) {
 	in := widget.Panel(c, r, widget.Clean(k.Pool)+" by priority", "Enter lists the tasks", false)
+	if len(k.Bands) == 0 {
+		widget.Centre(in, "not known at that time", "the screen remembers priorities from while this page was open")
+		return
+	}
 	t := widget.NewTable(in.W(), bandColumns())
 	t.Header(in, 0)
 	rate, slo := env.Data.Rates[k.Pool], 0.0

@@ -28,18 +28,21 @@ type (
 	LoadDecisions struct {
 		Pool  string
 		Limit int
+		At    time.Time // made by then; zero is now
 	} // DecisionsLoaded
 	LoadSeries    struct{} // SeriesLoaded
 	LoadForecasts struct {
 		Series string
 		StepS  float64
+		At     time.Time // as they stood then; zero is now
 	} // ForecastsLoaded
 	// LoadChart asks for a series' values and for the forecasts made so many steps ahead of them.
 	LoadChart struct { // ChartLoaded
 		Series   string
 		StepS    float64
 		From, To time.Time
-		Horizon  int // 0: no forecasts
+		Horizon  int     // 0: no forecasts
+		RowStepS float64 // of the forecasts; 0 is StepS
 	}
 	OpenLog struct {
 		ID           string
@@ -135,3 +138,11 @@ type (
 	// Events are what happened lately, oldest first.
 	Events struct{ Events []models.Event }
 )
+
+// RowStep is the step in seconds of the forecasts that a chart compares with.
+func (r *LoadChart) RowStep() float64 {
+	if r.RowStepS > 0 {
+		return r.RowStepS
+	}
+	return r.StepS
+}

@@ -121,17 +121,7 @@ func (t Tasks) load(part int) Request {
 func (t Tasks) Update(env Env, msg any) (Page, []Request) {
 	switch m := msg.(type) {
 	case Shown:
-		return t, []Request{t.load(t.partInView(env))}
-	case Moment:
-		if t.at.Equal(env.At) {
-			return t, nil
-		}
-		travels := !(t.at.IsZero() || env.At.IsZero())
-		t.at = env.At
-		if t.at.IsZero() || !travels && len(t.filter.States) > 0 {
-			return t.restart()
-		}
-		return t.clamp(env).more(env)
+		return t.shown(env)
 	case showState:
 		return t.refilter(Filter{TaskFilter: models.TaskFilter{States: []models.State{m.state}}})
 	case showTasks:
@@ -205,6 +195,20 @@ func (t Tasks) tasksLoaded(env Env, m TasksLoaded) (Page, []Request) {
 		t.opens = ""
 	}
 	return t.more(env)
+}
+
+// shown is the page when it comes into view, or when what it is to show is of
+// another moment.
+func (t Tasks) shown(env Env) (Page, []Request) {
+	was, at := t.at, env.At
+	t.at = at
+	switch {
+	case !was.IsZero() && at.IsZero(), was.IsZero() && !at.IsZero() && len(t.filter.States) > 0:
+		return t.restart()
+	case !at.IsZero() && t.loaded:
+		return t.clamp(env).more(env)
+	}
+	return t, []Request{t.load(t.partInView(env))}
 }
 
 // clamp arranges the tasks anew and keeps the cursor among them.

@@ -162,7 +162,7 @@ func decision(spec models.PoolSpec, at time.Time, p models.PoolStatus) models.De
 }
 
 // Decisions answers with a ledger.
-func (s *Source) Decisions(ctx context.Context, pool string, _ time.Time, limit int) ([]models.Decision, error) {
+func (s *Source) Decisions(ctx context.Context, pool string, before time.Time, limit int) ([]models.Decision, error) {
 	if err := s.enter(ctx, ""); err != nil {
 		return nil, err
 	}
@@ -171,7 +171,11 @@ func (s *Source) Decisions(ctx context.Context, pool string, _ time.Time, limit 
 			continue
 		}
 		var out []models.Decision
-		now := s.Clock().Truncate(2 * time.Second)
+		now := s.Clock()
+		if !before.IsZero() && before.Before(now) {
+			now = before
+		}
+		now = now.Truncate(2 * time.Second)
 		for i := range min(limit, 150) {
 			at := now.Add(-time.Duration(i) * 2 * time.Second)
 			v := value(models.PoolSeries(pool, models.PoolLoad), at)
@@ -306,14 +310,19 @@ func (s *Source) ForecastHistory(ctx context.Context, q models.ForecastQuery) ([
 	step := time.Duration(q.StepS * float64(time.Second))
 	var out []models.ForecastRow
 	for at := q.From.Truncate(step); at.Before(q.To); at = at.Add(step) {
-		target := at.Add(step * time.Duration(q.Horizon-1))
-		actual := value(q.Series, target)
-		p50 := value(q.Series, target.Add(-step)) * (0.95 + 0.1*noise(target.Unix(), 5))
-		miss := math.Abs(actual - p50)
-		out = append(out, models.ForecastRow{
-			Series: q.Series, IssuedAt: at, TargetAt: target, StepS: q.StepS, Horizon: q.Horizon, Model: models.ModelLSTM, Champion: true,
-			P10: p50 * 0.9, P50: p50, P90: p50 * 1.1, Actual: &actual, AbsError: &miss,
-		})
+		for h := 1; h <= 30; h++ {
+			if q.Horizon != 0 && q.Horizon != h {
+				continue
+			}
+			target := at.Add(step * time.Duration(h-1))
+			actual := value(q.Series, target)
+			p50 := value(q.Series, target.Add(-step)) * (0.95 + 0.1*noise(target.Unix(), 5))
+			miss := math.Abs(actual - p50)
+			out = append(out, models.ForecastRow{
+				Series: q.Series, IssuedAt: at, TargetAt: target, StepS: q.StepS, Horizon: h, Model: models.ModelLSTM, Champion: true,
+				P10: p50 * 0.9, P50: p50, P90: p50 * 1.1, Actual: &actual, AbsError: &miss,
+			})
+		}
 	}
 	return out, nil
 }
