@@ -44,6 +44,9 @@ func (c *Core) apply(r *Record) error {
 		return fmt.Errorf("task %s: %w", t.id, err)
 	}
 	c.touch(t)
+	if r.Kind != recReady && r.Kind != recPrioritized {
+		t.own(c.notTried)
+	}
 	if c.cfg.Steps && !c.replaying {
 		c.tellSteps(t, r)
 	}
@@ -150,7 +153,7 @@ func (c *Core) touch(t *task) {
 		return
 	}
 	t.touched = c.undo.batch
-	c.undo.tasks = append(c.undo.tasks, undoTask{t: t, before: *t})
+	c.undo.tasks = append(c.undo.tasks, undoTask{t: t, before: *t, tries: *t.tries})
 }
 
 // attach puts a task where its state says that it belongs; detach takes it away again.
@@ -243,14 +246,14 @@ func (c *Core) release(t *task, now int64) {
 func (c *Core) applySubmitted(r *Record) error {
 	spec, body := c.incoming, string(r.Body)
 	if spec == nil {
-		spec = new(models.TaskSpec)
+		spec = &c.scratch
 		var err error
 		if body, err = storedSpec(body, spec); err != nil {
 			return err
 		}
 	}
-	t := newTask(r.Seq, body, spec, r.At)
-	if t.id == "" || c.bySeq(r.Seq) != nil || c.byID[t.id] != nil || r.Seq > c.nextSeq+maxSubmission {
+	t := c.newTask(r.Seq, body, spec, r.At)
+	if t.id == "" || c.bySeq(r.Seq) != nil || c.find(t.id) != nil || r.Seq > c.nextSeq+maxSubmission {
 		return fmt.Errorf("%w: task %s is there already, or out of order", errRecord, t.id)
 	}
 	if err := c.link(t, spec.Dependencies); err != nil {
@@ -273,7 +276,7 @@ func (c *Core) applySubmitted(r *Record) error {
 func (c *Core) place(t *task, spec *models.TaskSpec) {
 	c.grow(t.seq)
 	c.tasks[t.seq] = t
-	c.byID[t.id] = t
+	c.enter(t)
 	t.pool = c.pools[spec.Pool]
 	if t.pool == nil { // configured when it was accepted, not any more
 		t.pool = c.addPool(models.PoolSpec{Name: spec.Pool, Max: 1}.WithDefaults())
@@ -300,7 +303,7 @@ func (c *Core) link(t *task, dependencies []string) error {
 	}
 	l := &links{dependencies: make([]*task, len(dependencies))}
 	for i, id := range dependencies {
-		if l.dependencies[i] = c.byID[id]; l.dependencies[i] == nil {
+		if l.dependencies[i] = c.find(id); l.dependencies[i] == nil {
 			return fmt.Errorf("%w: task %s depends on %s, which is not there", errRecord, t.id, id)
 		}
 	}

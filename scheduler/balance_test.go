@@ -41,7 +41,7 @@ func TestWorkThatHasNotBegunMovesToAnIdleAgentAndSaysWhy(t *testing.T) {
 		b.submit(fmt.Sprint("t", i), pinned("a"))
 		b.submit(fmt.Sprint("m", i), affinity(models.Affinity{Near: "t0"}), priority(models.Priority(50+i)))
 	}
-	begun := b.core.byID["m0"]
+	begun := b.core.find("m0")
 	b.do(Input{Report: &Report{Agent: "a", Started: &Started{TaskID: "m0", Lease: begun.lease, At: b.now}}})
 	for id, cpu := range map[string]float64{"a": 1, "b": 0, "c": .6} {
 		b.beat(id, cpu)
@@ -77,7 +77,7 @@ func TestWorkThatHasNotBegunMovesToAnIdleAgentAndSaysWhy(t *testing.T) {
 func TestAnAttemptGivenBackUnaskedHasNoReason(t *testing.T) {
 	b := threeAgents(t)
 	b.submit("x")
-	o := b.do(Input{Report: &Report{Agent: b.on("x"), Returned: &Returned{TaskID: "x", Lease: b.core.byID["x"].lease}}})
+	o := b.do(Input{Report: &Report{Agent: b.on("x"), Returned: &Returned{TaskID: "x", Lease: b.core.find("x").lease}}})
 	if r := o.Records[0]; r.Kind != recReturned || r.Text != "" {
 		t.Errorf("%+v", r)
 	}

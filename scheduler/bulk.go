@@ -34,7 +34,7 @@ func (c *Core) selected(sel *models.Selection) ([]*task, error) {
 			continue
 		}
 		seen[id] = true
-		t := c.byID[id]
+		t := c.find(id)
 		if t == nil {
 			if len(sel.IDs) == 1 {
 				return nil, fmt.Errorf("task %s: %w", id, models.ErrNotFound)

@@ -231,7 +231,7 @@ func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, e
 	w := &waiter{done: make(chan []glance, 1)}
 	_, err := read(ctx, s, func(c *Core, _ time.Time) (struct{}, error) {
 		for _, id := range ids {
-			t := c.byID[id]
+			t := c.find(id)
 			if t == nil {
 				return struct{}{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
 			}

@@ -117,11 +117,14 @@ type Core struct {
 	// Durable, by apply alone.
 	tasks   []*task // by seq - first
 	states  []stateCode
-	byID    map[string]*task
+	ids     idIndex
 	nextSeq uint64
 	lease   Lease
 	keys    map[string]usedKey
 	keyList []string
+
+	scratch  models.TaskSpec // the document that a record was read from last
+	notTried *tries          // of every task that nothing came of yet; it is never changed
 
 	// Found again from it, or gone with the process.
 	pools    map[string]*pool
@@ -180,6 +183,7 @@ type undo struct {
 type undoTask struct {
 	t      *task
 	before task
+	tries  tries
 	isNew  bool
 }
 
@@ -229,7 +233,8 @@ func NewCore(cfg CoreConfig, pools []models.PoolSpec) (*Core, error) {
 	cfg = cfg.withDefaults()
 	c := &Core{
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), //nolint:gosec // jitter
-		byID: map[string]*task{}, keys: map[string]usedKey{}, pools: map[string]*pool{},
+		notTried: &tries{},
+		keys:     map[string]usedKey{}, pools: map[string]*pool{},
 		timers:   queue.New(func(t *task) *int32 { return &t.timerAt }),
 		agentIDs: map[string]*agentState{}, workers: map[string]*worker{},
 		caps: capRules(cfg.Caps), limits: map[string]*limit{}, crowds: map[string]*crowd{}, moves: map[uint64]*move{},
@@ -394,12 +399,15 @@ func (c *Core) Rollback() {
 		c.detach(e.t)
 		if e.isNew {
 			c.unlink(e.t)
-			delete(c.byID, e.t.id)
+			c.ids.remove(hashID(e.t.id), e.t.seq)
 			c.tasks[e.t.seq] = nil
 			e.t.reason = reasonNone // whoever still holds it must not take it for one that waits
 			continue
 		}
 		*e.t = e.before
+		if e.t.tries != c.notTried {
+			*e.t.tries = e.tries
+		}
 		e.t.queueAt, e.t.timerAt, e.t.activeAt = queue.Absent, queue.Absent, queue.Absent
 		c.attach(e.t)
 	}

@@ -134,7 +134,7 @@ func TestRetriesBackOffWithoutJumpingTheQueueAndAreSpent(t *testing.T) {
 		b.submit("other")
 		for i := range retries {
 			b.end("FAILED")
-			x := b.core.byID["x"]
+			x := b.core.find("x")
 			wait := time.Duration(x.wake - b.now.UnixNano())
 			if x.state != statePending || wait < 0 || wait > time.Second<<i {
 				rt.Fatalf("retry %d is %s and waits %s", i+1, x.state.model(), wait)

@@ -396,5 +396,5 @@ func (s *Service) snapshot(ctx context.Context) {
 		return
 	}
 	s.written, s.lastSize = 0, size
-	s.cfg.Logger.Debug("a snapshot is stored", "tasks", len(s.core.byID), "bytes", size, "took", time.Since(began))
+	s.cfg.Logger.Debug("a snapshot is stored", "tasks", s.core.known(), "bytes", size, "took", time.Since(began))
 }

@@ -34,7 +34,7 @@ func (c *Core) rejoin(r *Rejoin) {
 	holds := make(map[Held]bool, len(r.Holds))
 	for _, h := range r.Holds {
 		holds[h] = true
-		if t := c.byID[h.TaskID]; t == nil || t.lease != h.Lease || !t.state.active() || t.last.agent != a.info.ID {
+		if t := c.find(h.TaskID); t == nil || t.lease != h.Lease || !t.state.active() || t.last.agent != a.info.ID {
 			c.command(a, Command{Kill: &Kill{TaskID: h.TaskID, Lease: h.Lease, Grace: c.cfg.KillGrace}}, true)
 		}
 	}
@@ -97,7 +97,7 @@ func (c *Core) await(a *agentState) {
 // late tells of a result that came too late to count: the task was given to
 // somebody, or made final, in a later attempt.
 func (c *Core) late(a *agentState, f *Finished) {
-	t := c.byID[f.TaskID]
+	t := c.find(f.TaskID)
 	if t == nil || f.Lease >= t.lease {
 		return // the same result twice, or about nothing that is there
 	}

@@ -190,7 +190,7 @@ func (c *Core) count(m *matcher) int {
 
 // Task is one task.
 func (c *Core) Task(id string) (models.Task, error) {
-	t := c.byID[id]
+	t := c.find(id)
 	if t == nil {
 		return models.Task{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
 	}

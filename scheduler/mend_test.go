@@ -44,11 +44,11 @@ func TestWhatIsMendedIsAStateThatTheSchedulerCouldBeIn(t *testing.T) {
 		if err := checkIndexes(again, false); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if whole && (m.Dropped > 0 || m.Missing > 0 || len(again.byID) != len(s.core.byID)) {
+		if whole && (m.Dropped > 0 || m.Missing > 0 || again.known() != s.core.known()) {
 			t.Fatalf("seed %d: of a whole journal %d records are dropped and %d tasks missing: %v", seed, m.Dropped, m.Missing, m.Why)
 		}
 		for _, was := range s.core.tasks { // a success that is kept is one that was
-			if is := again.byID[was.id]; is != nil && is.state == stateSuccess && was.state != stateSuccess {
+			if is := again.find(was.id); is != nil && is.state == stateSuccess && was.state != stateSuccess {
 				t.Fatalf("seed %d: %s was %s, and is mended to %s", seed, was.id, was.state.model(), is.state.model())
 			}
 		}
@@ -74,8 +74,8 @@ func restoreMended(t *testing.T, pools []models.PoolSpec, m *Mended) *Core {
 	for _, n := range m.Tasks {
 		total += n
 	}
-	if total != len(core.byID) {
-		t.Fatalf("%d tasks are told, %d are there", total, len(core.byID))
+	if total != core.known() {
+		t.Fatalf("%d tasks are told, %d are there", total, core.known())
 	}
 	return core
 }

@@ -188,7 +188,7 @@ func (c *Core) report(r *Report) {
 // leased is the task of a report where the report is about its present attempt; a
 // stale one is counted and refused.
 func (c *Core) leased(a *agentState, id string, lease Lease) *task {
-	t := c.byID[id]
+	t := c.find(id)
 	if t == nil || t.lease != lease || !t.state.active() || t.last.agent != a.info.ID {
 		c.refused++
 		return nil

@@ -116,7 +116,7 @@ func TestAsksAreRememberedThroughASnapshot(t *testing.T) {
 	if c := other.cands[0]; c.MilliCPU != 2500 || c.Memory != 3<<30 {
 		t.Errorf("%+v", c)
 	}
-	if n := other.byID["y"].class.need; n.MilliCPU != 2500 || n.Memory != 3<<30 {
+	if n := other.find("y").class.need; n.MilliCPU != 2500 || n.Memory != 3<<30 {
 		t.Errorf("%+v", n)
 	}
 }

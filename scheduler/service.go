@@ -228,7 +228,7 @@ func (s *Service) load(ctx context.Context) error {
 		s.cfg.Logger.Warn("the journal ends within a group of frames that was never acknowledged; it was dropped", "frames", dropped)
 	}
 	took := s.cfg.Clock().Sub(began)
-	s.cfg.Logger.Info("the journal is replayed", "tasks", len(s.core.byID), "records", replay.count, "took", took.Round(time.Millisecond))
+	s.cfg.Logger.Info("the journal is replayed", "tasks", s.core.known(), "records", replay.count, "took", took.Round(time.Millisecond))
 	return nil
 }
 

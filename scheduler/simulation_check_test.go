@@ -21,8 +21,8 @@ func (s *sim) compare() error {
 			return err
 		}
 	}
-	if len(c.byID) != len(m.tasks) || c.nextSeq != uint64(len(m.tasks)) {
-		return fmt.Errorf("there are %d tasks up to place %d, want %d", len(c.byID), c.nextSeq, len(m.tasks))
+	if c.known() != len(m.tasks) || c.nextSeq != uint64(len(m.tasks)) {
+		return fmt.Errorf("there are %d tasks up to place %d, want %d", c.known(), c.nextSeq, len(m.tasks))
 	}
 	if c.lease < m.lease {
 		return fmt.Errorf("the highest lease is %d, and %d was given out", c.lease, m.lease)
@@ -54,7 +54,7 @@ func (s *sim) same(seq uint64) error {
 		}
 		return nil
 	}
-	if t == nil || s.core.byID[s.id(want.name)] != t {
+	if t == nil || s.core.find(s.id(want.name)) != t {
 		return fmt.Errorf("%v is lost", want)
 	}
 	attempts := len(t.past)
@@ -138,7 +138,7 @@ func checkIndexes(c *Core, steady bool) error {
 		if t == nil { // a damaged log may leave a place empty; check would not
 			continue
 		}
-		if int(t.seq) != seq || c.byID[t.id] != t || c.states[seq] != t.state {
+		if int(t.seq) != seq || c.find(t.id) != t || c.states[seq] != t.state {
 			return fmt.Errorf("place %d holds %+v", seq, t)
 		}
 		y := tallies[t.pool]
@@ -220,8 +220,8 @@ func checkIndexes(c *Core, steady bool) error {
 // difference is what two cores do not agree on of what is durable; empty where
 // they agree. TestNoDurableFieldIsForgotten holds that no field is left out.
 func difference(a, b *Core) string {
-	if a.nextSeq != b.nextSeq || a.lease != b.lease || !slices.Equal(a.keyList, b.keyList) || len(a.byID) != len(b.byID) {
-		return fmt.Sprintf("%d tasks of %d and %d of %d, lease %d and %d, keys %v and %v", len(a.byID), a.nextSeq, len(b.byID), b.nextSeq, a.lease, b.lease, a.keyList, b.keyList)
+	if a.nextSeq != b.nextSeq || a.lease != b.lease || !slices.Equal(a.keyList, b.keyList) || a.known() != b.known() {
+		return fmt.Sprintf("%d tasks of %d and %d of %d, lease %d and %d, keys %v and %v", a.known(), a.nextSeq, b.known(), b.nextSeq, a.lease, b.lease, a.keyList, b.keyList)
 	}
 	for _, k := range a.keyList {
 		if x, y := a.keys[k], b.keys[k]; x.hash != y.hash || !slices.Equal(x.runs, y.runs) {
@@ -270,8 +270,9 @@ func sameNeed(x, y *route.Need) bool {
 // by sameTask nor known not to be durable.
 func TestNoDurableFieldIsForgotten(t *testing.T) {
 	known := map[reflect.Type]string{
-		reflect.TypeFor[task](): "id body seq submitted ready wake finished text lease attempt retried deaths state reason priority arrived toCancel last past rule retries deadline pool class links" +
+		reflect.TypeFor[task](): "id body seq submitted ready wake tries attempt state reason priority arrived toCancel rule retries deadline pool class links" +
 			" queueAt timerAt activeAt touched", // of these, none is durable
+		reflect.TypeFor[tries]():   "finished text lease retried deaths last past",
 		reflect.TypeFor[attempt](): "agent worker text assigned started finished number exit hasExit outcome",
 	}
 	for typ, names := range known {

@@ -156,7 +156,7 @@ func (d *driverSim) Send(commands []Command) {
 			continue
 		}
 		d.count.Runs++
-		if t := d.disk.byID[c.Run.Task.TaskID]; t == nil || t.lease < c.Run.Lease {
+		if t := d.disk.find(c.Run.Task.TaskID); t == nil || t.lease < c.Run.Lease {
 			d.fail("task %s is run under lease %d, which is not on disk", c.Run.Task.TaskID, c.Run.Lease)
 		}
 		d.runs = append(d.runs, c.Run)
@@ -194,7 +194,7 @@ func (d *driverSim) start() error {
 	ctx, d.stop = context.WithCancel(d.ctx)
 	d.events = s.hub.subscribe(ctx, 1000)
 	for id := range d.acked {
-		if s.core.byID[id] == nil {
+		if s.core.find(id) == nil {
 			return fmt.Errorf("task %s was acknowledged and is lost", id)
 		}
 	}
@@ -284,7 +284,7 @@ func (d *driverSim) act() {
 			if err != nil {
 				return
 			}
-			if t := d.disk.byID[id]; t == nil || slices.Contains(o.Bulk.Changed, id) && !t.toCancel && !t.state.final() {
+			if t := d.disk.find(id); t == nil || slices.Contains(o.Bulk.Changed, id) && !t.toCancel && !t.state.final() {
 				d.fail("task %s is said to be cancelled, and that is not on disk", id)
 			}
 		}})
@@ -320,7 +320,7 @@ func (d *driverSim) submit() {
 		}
 		d.count.Answers++
 		for _, id := range ids {
-			if d.acked[id] = true; d.disk.byID[id] == nil {
+			if d.acked[id] = true; d.disk.find(id) == nil {
 				d.fail("task %s is acknowledged and not on disk", id)
 			}
 		}
@@ -350,7 +350,7 @@ func (d *driverSim) watch() {
 			if e.TaskID == "" || e.Kind != models.EventTask {
 				continue
 			}
-			t, state := d.disk.byID[e.TaskID], statePending
+			t, state := d.disk.find(e.TaskID), statePending
 			if e.State != "" {
 				state, _ = stateOf(e.State)
 			}
@@ -386,7 +386,7 @@ func (d *driverSim) finish() error {
 		}
 	}
 	for id := range d.acked {
-		if t := d.s.core.byID[id]; t == nil || !t.state.final() {
+		if t := d.s.core.find(id); t == nil || !t.state.final() {
 			return fmt.Errorf("task %s was acknowledged and never ended: %+v", id, t)
 		}
 	}

@@ -298,7 +298,7 @@ func (s *sim) withinSlots(d *Directed) error {
 	var p *pool
 	switch {
 	case d.Command.Run != nil && d.Command.Run.Worker == "":
-		p = s.core.byID[d.Command.Run.Task.TaskID].pool
+		p = s.core.find(d.Command.Run.Task.TaskID).pool
 	case d.Command.Limit != nil:
 		p = s.core.pools[d.Command.Limit.Pool]
 	default:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"loadstar/models"
 )
@@ -211,7 +210,7 @@ func (c *Core) applyImage(r *Record) error {
 		return err
 	}
 	spec := models.TaskSpec{TaskID: d.text(), Pool: d.text(), AssignedTo: d.text(), Capabilities: d.texts(), Dependencies: d.texts()}
-	t := newTask(r.Seq, body, &spec, 0)
+	t := c.newTask(r.Seq, body, &spec, 0)
 	if t.rule = dependencyRule(d.byte()); t.rule > ruleWait {
 		d.fail("rule %d is not known", t.rule)
 	}
@@ -227,26 +226,31 @@ func (c *Core) applyImage(r *Record) error {
 	if flags&imageAsks != 0 {
 		spec.Resources = &models.Resources{CPU: float64(d.uvarint()&maxAsk) / 1000, Memory: models.Bytes(d.uvarint() & maxAsk)} //nolint:gosec // masked
 	}
-	for _, ns := range [...]*int64{&t.submitted, &t.ready, &t.wake, &t.finished} {
+	var had tries
+	for _, ns := range [...]*int64{&t.submitted, &t.ready, &t.wake, &had.finished} {
 		*ns = d.time(r.At)
 	}
-	t.lease = Lease(d.uvarint())
-	for _, n := range [...]*int32{&t.attempt, &t.retried, &t.deaths} {
+	had.lease = Lease(d.uvarint())
+	for _, n := range [...]*int32{&t.attempt, &had.retried, &had.deaths} {
 		*n = int32(d.uvarint() & 0x7fffffff) //nolint:gosec // masked
 	}
 	past := d.uvarint()
-	t.text = strings.Clone(d.text())
+	had.text = d.text()
 	for i := uint64(0); i < past && d.err == nil; i++ {
-		t.past = append(t.past, c.interned(d.attempt(r.At)))
+		had.past = append(had.past, c.interned(d.attempt(r.At)))
 	}
 	if flags&imageLast != 0 {
-		t.last = c.interned(d.attempt(r.At))
-		c.countWorker(t.last.worker)
+		had.last = c.interned(d.attempt(r.At))
+		c.countWorker(had.last.worker)
+	}
+	if had.lease != 0 || had.finished != 0 || had.text != "" || had.last.number != 0 {
+		own := had
+		t.tries = &own
 	}
 	switch {
 	case d.err != nil:
 		return d.err
-	case r.Seq >= c.nextSeq || c.tasks[r.Seq] != nil || c.byID[t.id] != nil || t.id == "" || t.priority > 100:
+	case r.Seq >= c.nextSeq || c.tasks[r.Seq] != nil || c.find(t.id) != nil || t.id == "" || t.priority > 100:
 		return fmt.Errorf("%w: the image of task %q does not fit", errRecord, t.id)
 	case (t.state == statePending) != (t.reason != reasonNone) || t.state.active() && t.last.number == 0:
 		return fmt.Errorf("%w: the image of task %q is %s and waits for %q", errRecord, t.id, t.state.model(), t.reason.model())
@@ -285,7 +289,7 @@ func (c *Core) applyMeta(r *Record) error {
 	if d.err != nil {
 		return d.err
 	}
-	if len(c.byID) > 0 || next > maxTasks {
+	if c.known() > 0 || next > maxTasks {
 		return fmt.Errorf("%w: counters that do not fit", errRecord)
 	}
 	if next > 0 {

@@ -179,6 +179,17 @@ func appendMoment(b []byte, t time.Time) []byte {
 // on trust; an error wraps errRecord.
 func readSpec(body string, s *models.TaskSpec) error {
 	d := specReader{s: body}
+	return d.spec(s)
+}
+
+// skimSpec reads what of a document the core goes by as it takes it in, and passes
+// over the rest: what is run, and the labels. A million of them would be garbage at once.
+func skimSpec(body string, s *models.TaskSpec) error {
+	d := specReader{s: body, skim: true}
+	return d.spec(s)
+}
+
+func (d *specReader) spec(s *models.TaskSpec) error {
 	if v := d.byte(); v != specVersion {
 		d.fail("a task's document has format %d", v)
 	}
@@ -207,19 +218,23 @@ func readSpec(body string, s *models.TaskSpec) error {
 		s.Affinity = &models.Affinity{Near: d.text()}
 	}
 	if has(hasRun) {
-		s.Run = d.texts()
+		s.Run = d.skimmedTexts()
 	}
 	if has(hasHTTP) {
 		s.HTTP = new(models.HTTPRequest)
-		if err := json.Unmarshal([]byte(d.text()), s.HTTP); err != nil {
+		if request := d.text(); d.skim {
+			s.HTTP = nil
+		} else if err := json.Unmarshal([]byte(request), s.HTTP); err != nil {
 			d.fail("a task's request: %v", err)
 		}
 	}
 	if has(hasInput) {
-		s.Input = json.RawMessage(d.text())
+		if input := d.text(); !d.skim {
+			s.Input = json.RawMessage(input)
+		}
 	}
 	if has(hasEnv) {
-		s.Env = d.pairs()
+		s.Env = d.skimmedPairs()
 	}
 	text(hasDir, &s.Dir)
 	text(hasStdin, &s.Stdin)
@@ -242,7 +257,7 @@ func readSpec(body string, s *models.TaskSpec) error {
 		s.Resources = &models.Resources{CPU: d.float(), Memory: models.Bytes(d.varint())}
 	}
 	if has(hasLabels) {
-		s.Labels = d.pairs()
+		s.Labels = d.skimmedPairs()
 	}
 	if has(hasWishes) {
 		if s.Affinity == nil {
@@ -258,11 +273,11 @@ func readSpec(body string, s *models.TaskSpec) error {
 	return d.err
 }
 
-// storedSpec reads a document of the journal. body is what is to be kept of it:
+// storedSpec skims a document of the journal. body is what is to be kept of it:
 // the document itself, or where it is JSON, that in the present form.
 func storedSpec(stored string, s *models.TaskSpec) (body string, err error) {
 	if stored == "" || stored[0] != '{' {
-		return stored, readSpec(stored, s)
+		return stored, skimSpec(stored, s)
 	}
 	if err := json.Unmarshal([]byte(stored), s); err != nil {
 		return "", fmt.Errorf("%w: a task's document: %v", errRecord, err) //nolint:errorlint // only its text matters
@@ -292,9 +307,10 @@ func specHas(body string, bit uint64) bool {
 
 // specReader reads fields off the front of s. After its first error it gives zeros.
 type specReader struct {
-	s   string
-	err error
-	bad bool
+	s    string
+	err  error
+	bad  bool
+	skim bool // see skimSpec
 }
 
 func (d *specReader) fail(format string, args ...any) {
@@ -368,6 +384,27 @@ func (d *specReader) texts() []string {
 		out[i] = d.text()
 	}
 	return out
+}
+
+func (d *specReader) skimmedTexts() []string {
+	if !d.skim {
+		return d.texts()
+	}
+	for range d.count() {
+		d.text()
+	}
+	return nil
+}
+
+func (d *specReader) skimmedPairs() map[string]string {
+	if !d.skim {
+		return d.pairs()
+	}
+	for range d.count() {
+		d.text()
+		d.text()
+	}
+	return nil
 }
 
 // pairs reads a map.

@@ -185,7 +185,7 @@ func (c *Core) Stats(now time.Time) models.Stats {
 
 // Explain says why a task is where it is.
 func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
-	t := c.byID[id]
+	t := c.find(id)
 	if t == nil {
 		return models.Explanation{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
 	}

@@ -108,7 +108,7 @@ func (c *Core) submit(s *Submission) error {
 	for i := range s.Specs {
 		switch j := known[s.Specs[i].TaskID]; {
 		case j < 0:
-			place[i] = c.byID[s.Specs[i].TaskID].seq
+			place[i] = c.find(s.Specs[i].TaskID).seq
 		case j == i:
 			place[i] = next
 			next++
@@ -181,7 +181,7 @@ func (c *Core) checkSubmission(s *Submission) (known map[string]int, err error) 
 			}
 			continue
 		}
-		if t := c.byID[spec.TaskID]; t != nil {
+		if t := c.find(spec.TaskID); t != nil {
 			if t.body != string(s.Bodies[i]) {
 				return nil, conflictError{fail("task_id", "a task of this id with another document is there").(*models.FieldError)} //nolint:errorlint,forcetypeassert // made just above
 			}
@@ -241,7 +241,7 @@ func (c *Core) dependencyOrder(s *Submission, known map[string]int) ([]int, erro
 			top.next++
 			j, here := known[id]
 			switch {
-			case !here && c.byID[id] == nil:
+			case !here && c.find(id) == nil:
 				return nil, &models.FieldError{TaskID: spec.TaskID, Field: "dependencies", Problem: fmt.Sprintf("there is no task %q", id)}
 			case !here || j < 0 || marks[j] == done:
 			case marks[j] == open:

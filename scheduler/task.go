@@ -60,19 +60,13 @@ type task struct {
 	submitted int64
 	ready     int64 // since when it could have run: what ageing and waits count from
 	wake      int64 // scheduled, backoff: until when it waits
-	finished  int64 // when it became final
-	text      string
-	lease     Lease
+	*tries          // notTried until it is given out for the first time, or is final
 	attempt   int32
-	retried   int32 // retries spent
-	deaths    int32 // own workers that died under it
 	state     stateCode
 	reason    reasonCode
 	priority  uint8
 	arrived   bool // it has been ready once
 	toCancel  bool // a cancellation was asked for while an agent had it
-	last      attempt
-	past      []attempt // grows at its end only
 
 	rule     dependencyRule
 	retries  int32
@@ -85,6 +79,25 @@ type task struct {
 	timerAt  int32  // its place among the timers
 	activeAt int32  // its place among its agent's tasks
 	touched  uint64 // the last batch that changed it
+}
+
+// tries is what a task has only once something came of it: those that wait for
+// their first turn, of which there may be a million, share an empty one.
+type tries struct {
+	finished int64 // when it became final
+	text     string
+	lease    Lease
+	retried  int32 // retries spent
+	deaths   int32 // own workers that died under it
+	last     attempt
+	past     []attempt // grows at its end only
+}
+
+// own makes the tries the task's own, before they are changed.
+func (t *task) own(shared *tries) {
+	if t.tries == shared {
+		t.tries = new(tries)
+	}
 }
 
 // links are a task's neighbours.
@@ -108,9 +121,9 @@ func (t *task) dependents() []*task {
 }
 
 // newTask makes a task of an accepted document. The pool is set by the caller.
-func newTask(seq uint64, body string, spec *models.TaskSpec, at int64) *task {
+func (c *Core) newTask(seq uint64, body string, spec *models.TaskSpec, at int64) *task {
 	t := &task{
-		id: spec.TaskID, body: body, seq: seq, submitted: at, attempt: 1,
+		id: spec.TaskID, body: body, seq: seq, submitted: at, attempt: 1, tries: c.notTried,
 		priority: uint8(spec.Priority), retries: int32(spec.Retries), //nolint:gosec // both were validated
 		queueAt: queue.Absent, timerAt: queue.Absent, activeAt: queue.Absent,
 	}
@@ -190,7 +203,11 @@ type glance struct {
 
 func (c *Core) glance(t *task) glance {
 	g := glance{task: *t}
-	g.task.past = slices.Clone(t.past)
+	if t.tries != c.notTried {
+		own := *t.tries
+		own.past = slices.Clone(own.past)
+		g.task.tries = &own
+	}
 	if t.state == statePending {
 		g.reason, g.detail = c.reason(t)
 	} else if t.toCancel && t.state.active() {

@@ -102,7 +102,7 @@ func (c *Core) wish(t *task, doc *models.TaskSpec) *route.Wish {
 		return w
 	}
 	w.Prefer = a.Capabilities
-	if n := c.byID[a.Near]; n != nil {
+	if n := c.find(a.Near); n != nil {
 		w.Near = n.last.agent
 	}
 	if a.Label != "" {

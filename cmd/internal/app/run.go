@@ -224,7 +224,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		below = append(below, d.telemetry.Run)
 	}
 	handsDone := layer(hands, stopHands, below...)
-	middle := []func(context.Context) error{d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run, trimMemory}
+	middle := []func(context.Context) error{d.scheduler.Run, d.history.Run, d.collector.Run, d.predictor.Run, trimMemory, d.paceGC}
 	if d.fleet != nil {
 		middle = append(middle, d.fleet.hub.Run)
 	}

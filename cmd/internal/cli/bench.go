@@ -12,7 +12,7 @@ import (
 
 func (a *program) benchCmd() *cobra.Command {
 	var o app.BenchOptions
-	format := "table"
+	format, queued := "table", 0
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Durable throughput and latency on this machine, from end to end",
@@ -22,9 +22,12 @@ submitted as fast as they are accepted, then one by one at a steady rate.
 
 The tasks do nothing, so that the queue alone is measured. With --exec each runs
 /bin/true through the real agent, its output captured, and xargs does the same for
-comparison. No daemon is needed; one that runs takes its share of the machine.`,
+comparison. With --queued N tasks wait in a paused pool, and what so long a queue
+costs is measured: memory, a page of a listing, a restart, the rate of dispatch.
+No daemon is needed; one that runs takes its share of the machine.`,
 		Example: `  loadstar bench
   loadstar bench --tasks 500000 -o json
+  loadstar bench --queued 1000000
   loadstar bench --exec --state-dir-parent /var/lib`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +38,9 @@ comparison. No daemon is needed; one that runs takes its share of the machine.`,
 				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
 					return usage("--%s: 0 is not positive", name)
 				}
+			}
+			if cmd.Flags().Changed("queued") {
+				return a.benchQueued(cmd, queued, o.Parent, format)
 			}
 			bar := a.progress()
 			o.Progress = bar.to
@@ -63,6 +69,7 @@ comparison. No daemon is needed; one that runs takes its share of the machine.`,
 	fl.BoolVar(&o.Telemetry, "telemetry", false, "write telemetry too, to see what it costs")
 	fl.IntVar(&o.Slots, "slots", 0, "`N` tasks at once (default 1000; with --exec the CPUs)")
 	fl.IntVar(&o.PacedRate, "rate", 0, "`N` tasks a second in the paced phase (default 1000; with --exec 100)")
+	fl.IntVar(&queued, "queued", 0, "measure what a queue of `N` tasks costs, and nothing else")
 	fl.StringVar(&o.Parent, "state-dir-parent", "", "`FOLDER` for the temporary state folder (default the system's)")
 	fl.StringVarP(&format, "output", "o", format, "`FORMAT`: table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))

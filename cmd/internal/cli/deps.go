@@ -91,6 +91,8 @@ type Deps struct {
 	ReadCSV func(r io.Reader, name string) (History, error)
 	// Bench measures the queue.
 	Bench func(ctx context.Context, o app.BenchOptions) (app.BenchResult, error)
+	// BenchQueued measures what a long queue costs.
+	BenchQueued func(ctx context.Context, o app.QueuedOptions) (app.QueuedResult, error)
 	// Commands are further commands, as `backtest`.
 	Commands []*cobra.Command
 	// Now is the clock; default time.Now.

@@ -41,8 +41,10 @@ func DefaultDeps() Deps {
 				ColdStart: o.ColdStart, Policy: models.PoolPolicy(o.Policy), Version: version, Screen: screen(o.Screen, s), Stdout: s.Out, Stderr: s.Err,
 			})
 		},
-		Bench:    app.RunBench,
-		Commands: []*cobra.Command{demoWorkerCmd()},
+		Bench: app.RunBench,
+
+		BenchQueued: app.RunQueuedBench,
+		Commands:    []*cobra.Command{demoWorkerCmd()},
 	}
 }
 
