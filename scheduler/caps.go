@@ -8,6 +8,9 @@ import (
 	"loadstar/models"
 )
 
+// CapsCall changes the caps that hold over all pools.
+type CapsCall struct{ Caps map[string]int }
+
 // capRule is a cap on tasks with a label: of one value, or of each by itself.
 type capRule struct {
 	label, value string

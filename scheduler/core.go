@@ -3,7 +3,6 @@ package scheduler
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -298,13 +297,6 @@ type PoolCall struct {
 	Patch models.PoolPatch
 }
 
-// CapsCall changes the caps that hold over all pools.
-type CapsCall struct{ Caps map[string]int }
-
-// maxPasses bounds how often a step goes over the pools: what one gives up of a cap
-// over all pools another may take.
-const maxPasses = 8
-
 // Step takes in one thing that happened at a time, and moves on whatever can move.
 func (c *Core) Step(now time.Time, in Input) *Output {
 	c.now = now.UnixNano()
@@ -357,16 +349,7 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		c.abandon()
 	}
 	c.fire() // what came back just now may be past its deadline
-	for again, pass := true, 0; again && pass < maxPasses; pass++ {
-		again = false
-		for _, p := range c.poolList {
-			if p.dirty {
-				p.dirty, again = false, true
-				c.dispatch(p)
-				c.reconcile(p)
-			}
-		}
-	}
+	c.moveOn()
 	c.sweep()
 	return o
 }
@@ -518,26 +501,4 @@ func (c *Core) fire() {
 			p.dirty = true
 		}
 	}
-}
-
-// running lists the tasks that this process's agents have, in order of submission.
-func (c *Core) running() []*task {
-	var out []*task
-	for _, a := range c.agents {
-		if !c.awaits(a.info.ID) {
-			out = append(out, a.tasks...)
-		}
-	}
-	slices.SortFunc(out, bySubmission)
-	return out
-}
-
-func bySubmission(a, b *task) int {
-	switch {
-	case a.seq < b.seq:
-		return -1
-	case a.seq > b.seq:
-		return 1
-	}
-	return 0
 }

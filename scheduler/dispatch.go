@@ -8,6 +8,24 @@ import (
 	"loadstar/scheduler/route"
 )
 
+// maxPasses bounds how often a step goes over the pools: what one gives up of a cap
+// over all pools another may take.
+const maxPasses = 8
+
+// moveOn gives out what can be given out, and moves the pools toward their sizes.
+func (c *Core) moveOn() {
+	for again, pass := true, 0; again && pass < maxPasses; pass++ {
+		again = false
+		for _, p := range c.poolList {
+			if p.dirty {
+				p.dirty, again = false, true
+				c.dispatch(p)
+				c.reconcile(p)
+			}
+		}
+	}
+}
+
 // dispatch gives a pool's waiting tasks to whoever is free, the first in order first.
 func (c *Core) dispatch(p *pool) {
 	stopped := c.draining || p.spec.Paused || !p.configured

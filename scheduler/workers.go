@@ -343,3 +343,25 @@ func (p *pool) proven() {
 		p.dirty = true
 	}
 }
+
+// running lists the tasks that this process's agents have, in order of submission.
+func (c *Core) running() []*task {
+	var out []*task
+	for _, a := range c.agents {
+		if !c.awaits(a.info.ID) {
+			out = append(out, a.tasks...)
+		}
+	}
+	slices.SortFunc(out, bySubmission)
+	return out
+}
+
+func bySubmission(a, b *task) int {
+	switch {
+	case a.seq < b.seq:
+		return -1
+	case a.seq > b.seq:
+		return 1
+	}
+	return 0
+}

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -109,28 +110,7 @@ func Rebalance(b Balance, candidates []Candidate, standings []Standing, tasks []
 	if spread <= b.Spread || len(tasks) == 0 {
 		return nil
 	}
-	var from, to []int // above the mean, the most loaded first; below it, the least loaded first
-	for i := range candidates {
-		switch s := &standings[i]; {
-		case !counts(&candidates[i], s):
-		case s.Load > mean:
-			from = append(from, i)
-		case s.Load < mean:
-			to = append(to, i)
-		}
-	}
-	byLoad := func(x, y int) int {
-		switch {
-		case standings[x].Load < standings[y].Load:
-			return -1
-		case standings[x].Load > standings[y].Load:
-			return 1
-		}
-		return x - y
-	}
-	slices.SortFunc(to, byLoad)
-	slices.SortFunc(from, func(x, y int) int { return byLoad(y, x) })
-
+	from, to := sides(candidates, standings, mean)
 	cands, held := slices.Clone(candidates), make([]int, len(standings))
 	for i := range standings {
 		held[i] = standings[i].Held
@@ -164,6 +144,23 @@ func Rebalance(b Balance, candidates []Candidate, standings []Standing, tasks []
 		}
 	}
 	return moves
+}
+
+// sides are the agents above the mean, the most loaded first, and those below it,
+// the least loaded first.
+func sides(candidates []Candidate, standings []Standing, mean float64) (above, below []int) {
+	for i := range candidates {
+		switch s := &standings[i]; {
+		case !counts(&candidates[i], s):
+		case s.Load > mean:
+			above = append(above, i)
+		case s.Load < mean:
+			below = append(below, i)
+		}
+	}
+	slices.SortFunc(above, func(x, y int) int { return cmp.Or(cmp.Compare(standings[y].Load, standings[x].Load), x-y) })
+	slices.SortFunc(below, func(x, y int) int { return cmp.Or(cmp.Compare(standings[x].Load, standings[y].Load), x-y) })
+	return above, below
 }
 
 // counts reports whether an agent has a part in the balance.

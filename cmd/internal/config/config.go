@@ -241,10 +241,6 @@ func (c Config) Validate() error {
 		return models.Invalid("scale_in_window", "%s is negative", c.ScaleInWindow)
 	case c.AgentTimeout.Std() < 5*time.Second || c.AgentTimeout.Std() > time.Hour:
 		return models.Invalid("agent_timeout", "%s is not between 5s and 1h; agents are heard every 2s", c.AgentTimeout)
-	case c.AgentWeight < 1 || c.AgentWeight > models.MaxWeight:
-		return models.Invalid("agent_weight", "%d is not between 1 and %d", c.AgentWeight, models.MaxWeight)
-	case !c.LoadWeights.valid():
-		return models.Invalid("load_weights", "cpu %v, memory %v, io %v: none may be negative, nor all of them 0", c.LoadWeights.CPU, c.LoadWeights.Memory, c.LoadWeights.IO)
 	case !(c.TrainShare >= 0 && c.TrainShare <= 1):
 		return models.Invalid("train_share", "%v is not between 0 and 1", c.TrainShare)
 	case c.TaskLogMaxBytes < 4096:
@@ -258,6 +254,17 @@ func (c Config) Validate() error {
 	}
 	if _, err := parseLevel(c.LogLevel); err != nil {
 		return err
+	}
+	return c.checkWork()
+}
+
+// checkWork checks what says how work is given out.
+func (c Config) checkWork() error {
+	switch {
+	case c.AgentWeight < 1 || c.AgentWeight > models.MaxWeight:
+		return models.Invalid("agent_weight", "%d is not between 1 and %d", c.AgentWeight, models.MaxWeight)
+	case !c.LoadWeights.valid():
+		return models.Invalid("load_weights", "cpu %v, memory %v, io %v: none may be negative, nor all of them 0", c.LoadWeights.CPU, c.LoadWeights.Memory, c.LoadWeights.IO)
 	}
 	if err := c.Rebalance.validate(); err != nil {
 		return err
