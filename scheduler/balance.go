@@ -90,9 +90,16 @@ func (c *Core) movable() []route.Movable {
 	slices.SortFunc(list, func(x, y waiting) int {
 		return cmp.Or(cmp.Compare(y.key.Rank, x.key.Rank), cmp.Compare(x.key.Tie, y.key.Tie))
 	})
-	out := make([]route.Movable, len(list))
-	for i, w := range list {
-		out[i] = route.Movable{Task: w.t.seq, From: c.agent(w.t.last.agent).index, Need: w.t.class.need}
+	out := make([]route.Movable, 0, len(list))
+	room := map[*pool]int{}
+	for _, w := range list {
+		a, p := c.agent(w.t.last.agent), w.t.pool
+		if p.shareOf(a).ahead > 0 { // giving it back frees no slot of the pool's own: one must be left
+			if room[p]++; room[p] > p.ceiling()-p.held() {
+				continue
+			}
+		}
+		out = append(out, route.Movable{Task: w.t.seq, From: a.index, Need: w.t.class.need})
 	}
 	return out
 }

@@ -95,6 +95,10 @@ func (c *Core) prefetch(p *pool) {
 		if t == nil {
 			return
 		}
+		if at := t.class.full(); at >= 0 { // one that was looked at after it has taken a place that it needs
+			t.class.park(at, true)
+			continue
+		}
 		doc := t.document()
 		if c.wish(t, &doc) != nil { // where it goes is worth a choice
 			return
