@@ -331,6 +331,14 @@ type AdvisedRule struct {
 	Tasks    float64 `json:"tasks"`    // that the two rest on, older ones counting less
 }
 
+// PlanStep is what a pool's size is expected to be from a time on, as far as one can tell now.
+type PlanStep struct {
+	At      time.Time `json:"at"`
+	Workers int       `json:"workers"`
+	Load    float64   `json:"load"` // busy workers expected from then until a worker started then can serve
+	Why     string    `json:"why"`
+}
+
 // DemandForecast is a pool's offered load ahead, in busy workers.
 type DemandForecast struct {
 	Series   string      `json:"series"`

@@ -228,9 +228,14 @@ func (s *Service) Demand(pool string) (models.DemandForecast, bool) {
 	if s.cfg.Lead != nil {
 		lead = s.cfg.Lead(pool)
 	}
+	return s.DemandOver(pool, lead)
+}
+
+// DemandOver is Demand at the finest step that reaches over a time.
+func (s *Service) DemandOver(pool string, over time.Duration) (models.DemandForecast, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	g, is := s.covering(models.PoolSeries(pool, models.PoolLoad), lead)
+	g, is := s.covering(models.PoolSeries(pool, models.PoolLoad), over)
 	if g == nil {
 		return models.DemandForecast{}, false
 	}

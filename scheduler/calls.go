@@ -192,6 +192,33 @@ func (s *Service) Decisions(ctx context.Context, pool string, at time.Time, limi
 	return read(ctx, s, func(c *Core, _ time.Time) ([]models.Decision, error) { return c.Decisions(pool, at, limit) })
 }
 
+// PlanEvery and planSteps make up the hour that is planned.
+const (
+	PlanEvery = time.Minute
+	planSteps = 60
+)
+
+// Plan is what a pool's size is expected to be in the next hour, minute by minute.
+func (s *Service) Plan(ctx context.Context, pool string) ([]models.PlanStep, error) {
+	return read(ctx, s, func(*Core, time.Time) ([]models.PlanStep, error) {
+		spec, in, ok := s.decisionInput(pool)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("pool %q: %w", pool, models.ErrNotFound)
+		case s.cfg.Planner == nil:
+			return []models.PlanStep{}, nil
+		}
+		if f, ok := s.cfg.Forecasts.(interface {
+			DemandOver(pool string, over time.Duration) (models.DemandForecast, bool)
+		}); ok {
+			if d, ok := f.DemandOver(pool, planSteps*PlanEvery); ok {
+				in.Forecast = &d
+			}
+		}
+		return s.cfg.Planner(spec, in, PlanEvery, planSteps), nil
+	})
+}
+
 // Agents are the agents that have joined.
 func (s *Service) Agents(ctx context.Context) ([]models.Agent, error) {
 	return read(ctx, s, func(c *Core, _ time.Time) ([]models.Agent, error) { return c.Agents(), nil })

@@ -343,29 +343,35 @@ func (s *Service) send(commands []Directed) {
 
 // decide has the size of pools decided and acts on it.
 func (s *Service) decide(pools []string) {
-	now := s.cfg.Clock()
 	for _, name := range pools {
-		spec, in, ok := s.core.DecisionInput(name, now, s.cfg.DecisionInterval, s.cfg.MetricLag)
-		if !ok {
-			continue
+		if spec, in, ok := s.decisionInput(name); ok {
+			d := s.cfg.Sizer(spec, in)
+			s.step(Input{Decision: &d})
 		}
-		if m := s.cfg.Metrics; m != nil {
-			if h, ok := m.Host(); ok {
-				in.HostCPU = h.CPU / 100
-				in.FreeMemory = freeMemory(&h)
-			}
-		}
-		if f := s.cfg.Forecasts; f != nil {
-			if share, ok := f.HostCPU(time.Duration(in.LeadS * float64(time.Second))); ok {
-				in.HostCPUForecast = share
-			}
-			if d, ok := f.Demand(name); ok {
-				in.Forecast = &d
-			}
-		}
-		d := s.cfg.Sizer(spec, in)
-		s.step(Input{Decision: &d})
 	}
+}
+
+// decisionInput is what a decision on a pool looks at now.
+func (s *Service) decisionInput(name string) (models.PoolSpec, models.DecisionInput, bool) {
+	spec, in, ok := s.core.DecisionInput(name, s.cfg.Clock(), s.cfg.DecisionInterval, s.cfg.MetricLag)
+	if !ok {
+		return spec, in, false
+	}
+	if m := s.cfg.Metrics; m != nil {
+		if h, ok := m.Host(); ok {
+			in.HostCPU = h.CPU / 100
+			in.FreeMemory = freeMemory(&h)
+		}
+	}
+	if f := s.cfg.Forecasts; f != nil {
+		if share, ok := f.HostCPU(time.Duration(in.LeadS * float64(time.Second))); ok {
+			in.HostCPUForecast = share
+		}
+		if d, ok := f.Demand(name); ok {
+			in.Forecast = &d
+		}
+	}
+	return spec, in, true
 }
 
 // freeMemory is what new workers may take: the host's, within the cgroup's limit.

@@ -48,6 +48,9 @@ type Config struct {
 	// Sizer decides a pool's size; needed. It is called by one goroutine, reads no clock, and puts all that it
 	// goes by into the decision's inputs; see autoscale.Sizer.
 	Sizer func(models.PoolSpec, models.DecisionInput) models.Decision
+	// Planner says what a pool's size is expected to be at some moments from now on, a time apart; nil plans
+	// nothing. It is called by the goroutine that calls Sizer.
+	Planner func(p models.PoolSpec, in models.DecisionInput, every time.Duration, steps int) []models.PlanStep
 	// SnapshotEvery is how many bytes of frames are written between two snapshots;
 	// a snapshot is put off until as much was written as the last one had. Default: 64 MiB.
 	SnapshotEvery models.Bytes

@@ -46,6 +46,8 @@ func TestEveryModelComesThroughTheClientUnchanged(t *testing.T) {
 	same(t, "pools", pools, err, []models.PoolStatus{s.pool()})
 	decisions, err := c.Decisions(ctx, "gpu", at(9), 3)
 	same(t, "decisions", decisions, err, []models.Decision{decision()})
+	plan, err := c.Plan(ctx, "gpu")
+	same(t, "plan", plan, err, []models.PlanStep{{At: at(5), Workers: 3, Load: 1.5, Why: "because"}})
 	same(t, "decisions' limit", s.limit, nil, 3)
 	same(t, "decisions' time", s.at, nil, at(9))
 	agents, err := c.Agents(ctx)

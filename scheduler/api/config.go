@@ -24,6 +24,8 @@ type Tasks interface {
 	Explain(ctx context.Context, id string) (models.Explanation, error)
 	Pools(ctx context.Context) ([]models.PoolStatus, error)
 	SetPool(ctx context.Context, name string, patch models.PoolPatch) (models.PoolStatus, error)
+	// Plan is a pool's expected size in the next hour.
+	Plan(ctx context.Context, pool string) ([]models.PlanStep, error)
 	// Decisions is newest first, made at or before at; zero is now.
 	Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error)
 	Agents(ctx context.Context) ([]models.Agent, error)

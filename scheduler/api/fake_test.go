@@ -241,6 +241,10 @@ func (f *fake) SetPool(_ context.Context, name string, patch models.PoolPatch) (
 	return p, err
 }
 
+func (f *fake) Plan(context.Context, string) ([]models.PlanStep, error) {
+	return []models.PlanStep{{At: at(5), Workers: 3, Load: 1.5, Why: "because"}}, f.fail
+}
+
 func (f *fake) Decisions(_ context.Context, _ string, when time.Time, limit int) ([]models.Decision, error) {
 	f.at, f.limit = when, limit
 	return []models.Decision{decision()}, f.fail

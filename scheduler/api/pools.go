@@ -18,6 +18,10 @@ type poolInput struct {
 	Name string `path:"name" maxLength:"63" doc:"The pool's name"`
 }
 
+type planInput struct {
+	Name string `path:"name" maxLength:"63" doc:"The pool's name"`
+}
+
 type decisionsInput struct {
 	Name  string `path:"name" maxLength:"63" doc:"The pool's name"`
 	At    string `query:"at" doc:"Made at this time or before it (RFC 3339, or seconds since 1970); now where it is left out"`
@@ -55,6 +59,12 @@ func (a *API) addPools() {
 			return nil, err
 		}
 		return list(a.cfg.Tasks.Decisions(ctx, in.Name, at, in.Limit))
+	})
+	register(a, huma.Operation{
+		OperationID: "plan-pool", Method: http.MethodGet, Path: "/v1/pools/{name}/plan", Tags: []string{"pools"},
+		Summary: "What the pool's size is expected to be in the next hour, and why", Errors: []int{http.StatusNotFound},
+	}, func(ctx context.Context, in *planInput) (*answer[[]models.PlanStep], error) {
+		return list(a.cfg.Tasks.Plan(ctx, in.Name))
 	})
 }
 

@@ -71,6 +71,16 @@ func (c *Client) Decisions(ctx context.Context, pool string, at time.Time, limit
 	return out, err
 }
 
+// Plan is a pool's expected size in the next hour.
+func (c *Client) Plan(ctx context.Context, pool string) ([]models.PlanStep, error) {
+	if pool == "" {
+		return nil, models.Invalid("pool", "it is empty")
+	}
+	var out []models.PlanStep
+	err := c.get(ctx, &out, nil, "pools", pool, "plan")
+	return out, err
+}
+
 // Queues is every pool's queue by priority.
 func (c *Client) Queues(ctx context.Context) ([]models.QueueStatus, error) {
 	var out []models.QueueStatus

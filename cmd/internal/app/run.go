@@ -75,6 +75,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 	if d.alerter != nil {
 		alerts = d.alerter
 	}
+	sizer := autoscale.NewSizer()
 	if d.scheduler, err = scheduler.New(scheduler.Config{
 		Telemetry: steps, Alerts: alerts,
 		Journal: d.journal, Agents: []scheduler.Agent{d.agent}, Forecasts: forecasts{d.predictor, d.opts.WorkersIdle}, Metrics: d.collector,
@@ -82,7 +83,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 			Caps: d.cfg.Caps, Balance: d.cfg.Rebalance.Balance(),
 			ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std(),
 		},
-		Sizer: autoscale.NewSizer().Decide, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
+		Sizer: sizer.Decide, Planner: sizer.Plan, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
 		AgentTimeout: d.cfg.AgentTimeout.Std(), Fleet: d.cfg.NATS != "" || d.cfg.NATSListen != "",
 	}); err != nil {
 		return err

@@ -84,7 +84,7 @@ func empty(t *testing.T, dir string) string {
 func TestWhatEveryReadingCommandPrints(t *testing.T) {
 	for _, command := range []string{
 		"ls", "ls --state RUNNING,failed", "ls --label team=a", "dead", "get build-1", "get test-1 check-1", "explain test-1", "agents", "stats", "series",
-		"pool ls", "pool explain gpu", "pool explain gpu --limit 2", "forecast", "forecast host.cpu --model lstm --horizon 2", "forecast --history", "watch --pool gpu", "version",
+		"pool ls", "pool explain gpu", "pool explain gpu --limit 2", "pool plan gpu", "forecast", "forecast host.cpu --model lstm --horizon 2", "forecast --history", "watch --pool gpu", "version",
 	} {
 		for _, format := range []string{"table", "json", "csv"} {
 			name := strings.NewReplacer(" ", "_", "--", "", ",", "_", "=", "_", ".", "_").Replace(command) + "." + format

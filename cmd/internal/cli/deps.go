@@ -30,6 +30,7 @@ type Backend interface {
 	Pools(ctx context.Context) ([]models.PoolStatus, error)
 	SetPool(ctx context.Context, name string, patch models.PoolPatch) (models.PoolStatus, error)
 	PoolLogs(ctx context.Context, name string) (io.ReadCloser, error)
+	Plan(ctx context.Context, pool string) ([]models.PlanStep, error)
 	Decisions(ctx context.Context, pool string, at time.Time, limit int) ([]models.Decision, error)
 	Agents(ctx context.Context) ([]models.Agent, error)
 	Stats(ctx context.Context) (models.Stats, error)

@@ -222,6 +222,17 @@ func (f *fake) PoolLogs(_ context.Context, name string) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader("2026-11-24T12:00:00.000Z gpu-1 out of memory\n")), nil
 }
 
+func (f *fake) Plan(_ context.Context, pool string) ([]models.PlanStep, error) {
+	if err := f.say("plan %s", pool); err != nil {
+		return nil, err
+	}
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	return []models.PlanStep{
+		{At: at, Workers: 3, Load: 1.5, Why: "the present rate"}, {At: at.Add(time.Minute), Workers: 3, Load: 1.25, Why: "the present rate"},
+		{At: at.Add(2 * time.Minute), Workers: 9, Load: 6, Why: "the same time a week ago"},
+	}, nil
+}
+
 func (f *fake) Decisions(_ context.Context, pool string, at time.Time, limit int) ([]models.Decision, error) {
 	if err := f.say("decisions %s at=%v %d", pool, at, limit); err != nil {
 		return nil, err

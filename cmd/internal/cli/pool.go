@@ -18,10 +18,10 @@ func (a *program) poolCmd() *cobra.Command {
 		Short: "Pools, and the reasons for their size",
 		Args:  args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usage("which of ls, set, pause, resume, explain, logs?")
+			return usage("which of ls, set, pause, resume, explain, plan, logs?")
 		},
 	}
-	cmd.AddCommand(a.poolLsCmd(), a.poolSetCmd(), a.poolPauseCmd(true), a.poolPauseCmd(false), a.poolExplainCmd(), a.poolLogsCmd())
+	cmd.AddCommand(a.poolLsCmd(), a.poolSetCmd(), a.poolPauseCmd(true), a.poolPauseCmd(false), a.poolExplainCmd(), a.poolPlanCmd(), a.poolLogsCmd())
 	return cmd
 }
 
