@@ -19,9 +19,9 @@ func (s *sim) act() (err error) {
 		}
 	}
 	switch n := s.rng.IntN(1000); {
-	case n < 110:
+	case n < 110 && (s.next < simPlenty || n < 30):
 		err = s.submit()
-	case n < 130:
+	case n >= 110 && n < 130:
 		err = s.repeat()
 	case n < 470:
 		err = s.deliver()
@@ -341,7 +341,7 @@ func (s *sim) settle() error {
 		return err
 	}
 	for range 400 {
-		s.now += int64(2 * time.Second)
+		s.now += int64(6 * time.Second)
 		for _, a := range s.agents {
 			for _, r := range a.runs {
 				s.say(s.finished(a, r))

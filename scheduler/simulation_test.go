@@ -77,6 +77,7 @@ func simulateAll(first, last uint64, steps int) (counters, error) {
 		group.Go(func() {
 			s := newSim()
 			for seed := next.Add(1) - 1; seed <= last && seed < failed.Load(); seed = next.Add(1) - 1 {
+				runtime.Gosched() // before the scheduler of goroutines interrupts, which costs more
 				err := s.run(seed, steps)
 				if err == nil {
 					continue
@@ -125,6 +126,7 @@ const (
 	simMaxBackoff = 5 * time.Second
 	simPrefetch   = time.Second
 	simCoolDown   = 8 * time.Second
+	simPlenty     = 60 // tasks of a history; then there are fewer submissions, as each makes every restart longer
 )
 
 // sim is one simulated history: the world around a core. It is used again for the
@@ -344,11 +346,11 @@ func (s *sim) end() error {
 	switch n := s.rng.IntN(200); {
 	case n < 7:
 		return s.refuse()
-	case n < 10:
+	case n < 9:
 		return s.crash(false)
-	case n < 13:
+	case n < 11:
 		return s.crash(true)
-	case n < 15:
+	case n < 12:
 		return s.takeover()
 	}
 	return s.commit()
