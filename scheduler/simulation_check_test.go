@@ -20,6 +20,9 @@ func (s *sim) compare() error {
 		if err := s.same(seq); err != nil {
 			return err
 		}
+		if err := s.doomed(seq); err != nil {
+			return err
+		}
 	}
 	if c.known() != len(m.tasks) || c.nextSeq != uint64(len(m.tasks)) {
 		return fmt.Errorf("there are %d tasks up to place %d, want %d", c.known(), c.nextSeq, len(m.tasks))
@@ -40,6 +43,22 @@ func (s *sim) compare() error {
 		}
 		if got := &c.cands[a.index]; got.Used != want.slots || got.MilliCPU != want.milli || got.Memory != want.memory {
 			return fmt.Errorf("agent %s has %d slots, %d and %d taken, want %+v", a.info.ID, got.Used, got.MilliCPU, got.Memory, *want)
+		}
+	}
+	return nil
+}
+
+// doomed finds a task that waits for one that has failed, though it was to be
+// cancelled then.
+func (s *sim) doomed(seq uint64) error {
+	t := s.model.at(seq)
+	if t == nil || t.state != stateFailed && t.state != stateCancelled {
+		return nil
+	}
+	for _, d := range t.dependents {
+		o := &s.model.tasks[d]
+		if rule := o.spec.OnDependencyFailure; o.state == statePending && o.reason == reasonBlocked && (rule == "" || rule == models.DependencyCancel) {
+			return fmt.Errorf("%v waits for %v", o, t)
 		}
 	}
 	return nil
@@ -86,6 +105,9 @@ func (s *sim) checkAll() error {
 		if err := s.history(uint64(seq)); err != nil { //nolint:gosec // a place
 			return err
 		}
+		if err := s.doomed(uint64(seq)); err != nil { //nolint:gosec // a place
+			return err
+		}
 	}
 	if err := s.compare(); err != nil {
 		return err
@@ -122,6 +144,7 @@ func checkIndexes(c *Core, steady bool) error {
 		counts          [stateCount]int
 		queued, waiting int
 		oldest          int64
+		timeless        bool // a damaged log may say that one waits since time 0, which stands for none
 		bands           [bandCount]int
 	}
 	tallies := map[*pool]*tally{}
@@ -155,6 +178,7 @@ func checkIndexes(c *Core, steady bool) error {
 		switch {
 		case t.queued():
 			y.queued++
+			y.timeless = y.timeless || t.ready == 0
 			y.bands[models.PriorityBand(models.Priority(t.priority))]++
 			if y.oldest == 0 || t.ready < y.oldest {
 				y.oldest = t.ready
@@ -190,7 +214,7 @@ func checkIndexes(c *Core, steady bool) error {
 				return fmt.Errorf("pool %s: band %d holds %d, want %d", p.spec.Name, i, p.bands[i].queued, y.bands[i])
 			}
 		}
-		if got := p.oldest.front(); (got == 0) != (y.queued == 0) || steady && got != y.oldest {
+		if got := p.oldest.front(); !y.timeless && (got == 0) != (y.queued == 0) || !y.timeless && steady && got != y.oldest {
 			return fmt.Errorf("pool %s: the longest waits since %d, want %d", p.spec.Name, got, y.oldest)
 		}
 		starting, stopping := 0, 0
