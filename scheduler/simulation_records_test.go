@@ -221,6 +221,25 @@ func (s *sim) agentGone(t *modelTask, in *Input) bool {
 	return in.Leave == a.info.ID || in.Tick && a.state == simLost && a.await == 0
 }
 
+// nobodyHas finds what an input should have taken back, of what was given out
+// before under leases up to one.
+func (s *sim) nobodyHas(in *Input, lease Lease) error {
+	gone := in.Report != nil && in.Report.WorkerGone != nil
+	if !gone && !in.Open && !in.Abandon && !in.Tick && in.Rejoin == nil && in.Leave == "" {
+		return nil
+	}
+	for i := range s.model.tasks {
+		t := &s.model.tasks[i]
+		if !t.state.active() || t.lease > lease {
+			continue
+		}
+		if s.agentGone(t, in) || gone && in.Report.WorkerGone.Worker == t.worker && in.Report.Agent == s.model.agents[t.agent].info.ID {
+			return fmt.Errorf("%v is still out after this: %s", t, s.describe(in))
+		}
+	}
+	return nil
+}
+
 // mayAssign holds an assignment against everything that must have been so for it.
 func (s *sim) mayAssign(t *modelTask, r *Record) error {
 	m := &s.model

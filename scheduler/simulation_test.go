@@ -269,6 +269,7 @@ func (s *sim) run(seed uint64, steps int) error {
 func (s *sim) step(in Input) (*Output, error) {
 	s.model.touched = s.model.touched[:0]
 	s.before(&in)
+	lease := s.model.lease
 	o := s.core.Step(s.time(), in)
 	for i := range o.Records {
 		r := &o.Records[i]
@@ -291,6 +292,9 @@ func (s *sim) step(in Input) (*Output, error) {
 		}
 	}
 	s.commands = append(s.commands, o.Commands...)
+	if err := s.nobodyHas(&in, lease); err != nil {
+		return o, err
+	}
 	return o, s.compare()
 }
 
