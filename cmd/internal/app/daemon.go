@@ -61,6 +61,7 @@ type Daemon struct {
 	scheduler *scheduler.Service
 	api       *api.API
 	listeners []net.Listener
+	keda      *kedaServer // nil where it is off
 }
 
 // Open takes the state folder and builds every part; nothing runs yet. The error

@@ -150,6 +150,9 @@ func (d *Daemon) openAPI(ctx context.Context) (err error) {
 		return err
 	}
 	d.listeners = append(d.listeners, unix)
+	if d.keda, err = d.openKEDA(ctx); err != nil {
+		return err
+	}
 	if d.cfg.Listen == "" {
 		return nil
 	}
@@ -238,6 +241,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		handler := d.api.Handler()
 		serve = append(serve, func(ctx context.Context) error { return api.Serve(ctx, l, handler) })
 	}
+	if d.keda != nil {
+		serve = append(serve, d.keda.Run)
+	}
 	frontDone := layer(front, stopFront, serve...)
 	d.log.Info("serving", "socket", d.cfg.SocketPath(), "listen", d.cfg.Listen, "version", d.opts.Version)
 
@@ -273,6 +279,9 @@ func (d *Daemon) close() {
 		_ = l.Close()
 	}
 	closers := []func() error{}
+	if d.keda != nil {
+		_ = d.keda.listener.Close()
+	}
 	if d.fleet != nil {
 		closers = append(closers, d.fleet.close)
 		d.fleet = nil

@@ -30,6 +30,10 @@ type Config struct {
 	// TLSCert and TLSKey are PEM files for Listen. Default: none, plain HTTP.
 	TLSCert string `json:"tls_cert"`
 	TLSKey  string `json:"tls_key"`
+	// KEDAListen is where KEDA's external scaler is answered (host:port, gRPC), so that
+	// a Kubernetes deployment can follow a pool. It tells sizes of pools, to anybody
+	// who can reach it; with TLSCert and TLSKey it is encrypted. Default: none.
+	KEDAListen string `json:"keda_listen"`
 	// NATS is the URL of an external cluster for the journal. Default: none, a
 	// server inside the process that listens on nothing.
 	NATS string `json:"nats"`
