@@ -63,17 +63,19 @@ const portion = 1000
 type Sink struct {
 	cfg     Config
 	steps   chan []models.TaskStep
+	used    chan []models.TaskStep // to be filled again
 	written atomic.Uint64
 	dropped atomic.Uint64
 	ran     atomic.Bool
 
 	// Of the goroutine of Run.
-	file   *os.File
-	size   int64
-	lines  []byte // not yet in the file
-	count  uint64 // lines in it
-	told   uint64 // dropped steps that were logged
-	failed bool   // the last write failed, and that was logged
+	file    *os.File
+	size    int64
+	encoder encoder
+	lines   []byte // not yet in the file
+	count   uint64 // lines in it
+	told    uint64 // dropped steps that were logged
+	failed  bool   // the last write failed, and that was logged
 }
 
 // New opens the file. Nothing is written before Run, which must be called: it
@@ -83,7 +85,8 @@ func New(cfg Config) (*Sink, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Sink{cfg: cfg, steps: make(chan []models.TaskStep, (cfg.Buffer+portion-1)/portion)}
+	const spare = 16
+	s := &Sink{cfg: cfg, used: make(chan []models.TaskStep, spare), steps: make(chan []models.TaskStep, (cfg.Buffer+portion-1)/portion)}
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -96,11 +99,21 @@ func (s *Sink) Offer(steps []models.TaskStep) {
 	for len(steps) > 0 {
 		n := min(portion, len(steps))
 		select {
-		case s.steps <- append([]models.TaskStep(nil), steps[:n]...):
+		case s.steps <- append(s.empty(), steps[:n]...):
 		default:
 			s.dropped.Add(uint64(n))
 		}
 		steps = steps[n:]
+	}
+}
+
+// empty is a slice that was written out before, where there is one.
+func (s *Sink) empty() []models.TaskStep {
+	select {
+	case used := <-s.used:
+		return used
+	default:
+		return make([]models.TaskStep, 0, portion)
 	}
 }
 
@@ -139,16 +152,22 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 }
 
-// flushAt is how many bytes are gathered while more steps wait.
-const flushAt = 32 << 10
+// flushAt is how many bytes are gathered while more steps wait: a write of the
+// system's costs less a byte the more it has.
+func (s *Sink) flushAt() int { return int(min(256<<10, s.cfg.MaxBytes/4)) }
 
 func (s *Sink) write(batch []models.TaskStep) {
+	most := s.flushAt()
 	for i := range batch {
-		s.lines = appendLine(s.lines, &batch[i])
+		s.lines = s.encoder.append(s.lines, &batch[i])
 		s.count++
-		if len(s.lines) >= flushAt {
+		if len(s.lines) >= most {
 			s.flush()
 		}
+	}
+	select {
+	case s.used <- batch[:0]:
+	default:
 	}
 	if len(s.steps) == 0 {
 		s.flush()
