@@ -12,6 +12,7 @@ var (
 	ErrConflict    = errors.New("conflict")    // the same id with another body, or a state that does not allow the call
 	ErrInvalid     = errors.New("invalid")     // bad input; usually a *FieldError
 	ErrUnavailable = errors.New("unavailable") // not now: disk full, draining, no leader
+	ErrDeposed     = errors.New("another daemon leads")
 )
 
 // FieldError is bad input: which field, what is wrong with it, and where it stood.

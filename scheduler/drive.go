@@ -26,6 +26,9 @@ const settle = 20 * time.Millisecond
 // drive is the loop: take in all that is there, step, write, act.
 func (s *Service) drive(ctx context.Context) error {
 	s.begin(ctx)
+	if errors.Is(s.stalled, models.ErrDeposed) {
+		return fmt.Errorf("the scheduler steps down: %w", s.stalled)
+	}
 	close(s.ready)
 	tick := time.NewTicker(s.cfg.watchEvery())
 	defer tick.Stop()
@@ -62,6 +65,9 @@ func (s *Service) drive(ctx context.Context) error {
 		}
 		s.fill()
 		s.commit(ctx)
+		if errors.Is(s.stalled, models.ErrDeposed) {
+			return fmt.Errorf("the scheduler steps down: %w", s.stalled)
+		}
 		s.checkDrain(ctx)
 	}
 }

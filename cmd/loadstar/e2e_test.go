@@ -88,7 +88,22 @@ func (h *house) must(stdin string, args ...string) string {
 // startDaemon starts a daemon and returns once it serves.
 func (h *house) startDaemon(flags ...string) *exec.Cmd {
 	h.t.Helper()
-	cmd := h.command(append([]string{"daemon"}, flags...)...)
+	cmd := h.spawn(append([]string{"daemon"}, flags...)...)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if _, _, code := h.run("", "stats"); code == 0 {
+			return cmd
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatal("the daemon does not serve")
+		}
+		time.Sleep(20 * time.Millisecond) // another process: there is no signal to wait on
+	}
+}
+
+// spawn starts a command that goes on, with its diagnostics in daemon.log.
+func (h *house) spawn(args ...string) *exec.Cmd {
+	h.t.Helper()
+	cmd := h.command(args...)
 	log, err := os.OpenFile(filepath.Join(h.dir, "daemon.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		h.t.Fatal(err)
@@ -106,15 +121,7 @@ func (h *house) startDaemon(flags ...string) *exec.Cmd {
 			h.t.Logf("the daemon said:\n%s", text[max(0, len(text)-4000):])
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if _, _, code := h.run("", "stats"); code == 0 {
-			return cmd
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatal("the daemon does not serve")
-		}
-		time.Sleep(20 * time.Millisecond) // another process: there is no signal to wait on
-	}
+	return cmd
 }
 
 func (h *house) stats() models.Stats {

@@ -62,6 +62,8 @@ func (h *house) agentState(id string) string {
 	return "absent"
 }
 
+func touch(path string) error { return os.WriteFile(path, nil, 0o600) }
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -95,7 +97,7 @@ func TestAnotherHostRunsWhatOnlyItCanAndItsTaskOutlivesIt(t *testing.T) {
 	_ = daemon.Process.Signal(syscall.SIGKILL)
 	_ = daemon.Wait()
 	h.startDaemon(fleet...)
-	if err := os.WriteFile(filepath.Join(h.dir, "go"), nil, 0o600); err != nil {
+	if err := touch(h.dir + "/go"); err != nil {
 		t.Fatal(err)
 	}
 	h.must("", "wait", kept)
@@ -115,7 +117,7 @@ func TestAnotherHostRunsWhatOnlyItCanAndItsTaskOutlivesIt(t *testing.T) {
 	if state := h.agentState("far"); state != "lost" {
 		t.Errorf("the killed agent is %s", state)
 	}
-	if err := os.WriteFile(filepath.Join(h.dir, "again"), nil, 0o600); err != nil {
+	if err := touch(h.dir + "/again"); err != nil {
 		t.Fatal(err)
 	}
 	near := h.agent(address, "near", "--capabilities", "gpu", "--slots", "1")

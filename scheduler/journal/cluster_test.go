@@ -16,16 +16,23 @@ import (
 // cluster is an external NATS server of one.
 func cluster(t *testing.T) string {
 	t.Helper()
+	url, _ := clusterToStop(t)
+	return url
+}
+
+func clusterToStop(t *testing.T) (url string, stop func()) {
+	t.Helper()
 	ns, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ns.Start()
-	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	stop = func() { ns.Shutdown(); ns.WaitForShutdown() }
+	t.Cleanup(stop)
 	if !ns.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	return ns.ClientURL()
+	return ns.ClientURL(), stop
 }
 
 func TestDeposedLeaderCannotAppend(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 var ErrNoSpace = fmt.Errorf("no space left for the journal: %w", models.ErrUnavailable)
 
 // ErrFenced says that another writer has appended to the stream: this one must stop.
-var ErrFenced = errors.New("another writer has appended to the journal")
+// It wraps models.ErrDeposed.
+var ErrFenced = fmt.Errorf("another writer has appended to the journal: %w", models.ErrDeposed)
 
 // ErrNotLoaded says that Append or Snapshot was called before Load.
 var ErrNotLoaded = errors.New("the journal was not loaded")

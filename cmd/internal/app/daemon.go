@@ -34,6 +34,8 @@ type Options struct {
 	Version     string
 	Resolutions []predictor.Resolution // default: the predictor's own
 	Logger      *slog.Logger
+	// Lost says why this daemon must stop at once: another one leads. Default: none.
+	Lost <-chan error
 	// WorkersIdle says that the pools' workers take no CPU, as the demo's do: a busy
 	// host then holds none of them back.
 	WorkersIdle bool

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"loadstar/cmd/internal/config"
 	"loadstar/collector/host"
 	"loadstar/models"
 	"loadstar/predictor"
@@ -156,20 +157,29 @@ func (d *Daemon) openAPI(ctx context.Context) (err error) {
 	if d.cfg.Listen == "" {
 		return nil
 	}
-	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.cfg.Listen)
+	tcp, err := listenTCP(ctx, d.cfg)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
-	certificate, err := serverTLS(d.cfg)
+	d.listeners = append(d.listeners, tcp)
+	return nil
+}
+
+// listenTCP listens where the configuration says, with its certificate.
+func listenTCP(ctx context.Context, cfg config.Config) (net.Listener, error) {
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	certificate, err := serverTLS(cfg)
 	if err != nil {
 		_ = tcp.Close()
-		return err
+		return nil, err
 	}
 	if certificate != nil {
 		tcp = tls.NewListener(tcp, certificate)
 	}
-	d.listeners = append(d.listeners, tcp)
-	return nil
+	return tcp, nil
 }
 
 func (d *Daemon) info() models.DaemonInfo {
@@ -257,6 +267,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 		cancel()
 	case cause = <-failed:
+	case cause = <-d.opts.Lost:
 	}
 	stopFront()
 	<-frontDone

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"loadstar/cmd/internal/config"
+	"loadstar/models"
 	"loadstar/scheduler/client"
 	"loadstar/tui"
 )
@@ -57,6 +58,9 @@ func RunScreen(ctx context.Context, cfg config.Config, version string, o ScreenO
 		}
 		return showScreen(ctx, o, c)
 	}
+	if cfg.NATS != "" {
+		return models.Invalid("nats", "a daemon on a cluster is not started inside the screen: `loadstar daemon` elects who leads")
+	}
 	logger, closeLog, err := fileLogger(cfg)
 	if err != nil {
 		return err
@@ -87,8 +91,20 @@ func showScreen(ctx context.Context, o ScreenOptions, source tui.Source) error {
 }
 
 // RunDaemon is `loadstar daemon`; load reads the configuration again, for SIGHUP.
+// With a cluster, it serves while it leads the daemons there.
 func RunDaemon(ctx context.Context, cfg config.Config, load func() (config.Config, error), version string, stderr io.Writer, color bool) error {
-	d, err := Open(ctx, cfg, Options{Version: version, Logger: NewLogger(cfg, stderr, color)})
+	log := NewLogger(cfg, stderr, color)
+	serve := func(ctx context.Context, lost <-chan error) error {
+		return serveDaemon(ctx, cfg, load, Options{Version: version, Logger: log, Lost: lost})
+	}
+	if cfg.NATS != "" {
+		return elected(ctx, cfg, log, serve)
+	}
+	return serve(ctx, nil)
+}
+
+func serveDaemon(ctx context.Context, cfg config.Config, load func() (config.Config, error), opts Options) error {
+	d, err := Open(ctx, cfg, opts)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ func (a *program) daemonCmd() *cobra.Command {
 	fl.String("nats-creds", "", "credentials `FILE` for --nats")
 	fl.String("nats-listen", "", "let agents of other hosts join on this `HOST:PORT`; needs --nats-token")
 	fl.String("nats-token", "", "`SECRET` that such agents show")
+	fl.String("leader-lease", "15s", "with --nats, wait this `TIME` for a leader that falls silent")
 	fl.String("agent-timeout", "16s", "count an agent as lost after this `TIME` of silence")
 	fl.String("log-format", "text", "`FORMAT` of the log: text or json")
 	fl.String("log-level", "info", "`LEVEL` of the log: debug, info, warn or error")

@@ -44,6 +44,9 @@ type Config struct {
 	NATSToken string `json:"nats_token"`
 	// NATSCreds is a credentials file for the cluster at NATS. Default: none.
 	NATSCreds string `json:"nats_creds"`
+	// LeaderLease is how long a leader that falls silent is waited for, where several
+	// daemons are on one cluster, 2s to 5m. Default: 15s.
+	LeaderLease models.Duration `json:"leader_lease"`
 	// AgentTimeout is how long an agent may be silent before it counts as lost, and
 	// how long those of other hosts have to join again after a start. Default: 16s.
 	AgentTimeout models.Duration `json:"agent_timeout"`
@@ -181,6 +184,7 @@ func Default() Config {
 		KillGrace:         models.Duration(5 * time.Second),
 		AgentID:           agentID(),
 		Capabilities:      []string{},
+		LeaderLease:       models.Duration(15 * time.Second),
 		AgentTimeout:      models.Duration(16 * time.Second),
 		AgentWeight:       models.DefaultWeight,
 		LoadWeights:       LoadWeights{CPU: 0.5, Memory: 0.3, IO: 0.2},
@@ -243,6 +247,8 @@ func (c Config) Validate() error {
 		return models.Invalid("decision_interval", "%s is not between 100ms and 1h", c.DecisionInterval)
 	case c.ScaleInWindow < 0:
 		return models.Invalid("scale_in_window", "%s is negative", c.ScaleInWindow)
+	case c.LeaderLease.Std() < 2*time.Second || c.LeaderLease.Std() > 5*time.Minute:
+		return models.Invalid("leader_lease", "%s is not between 2s and 5m", c.LeaderLease)
 	case c.AgentTimeout.Std() < 5*time.Second || c.AgentTimeout.Std() > time.Hour:
 		return models.Invalid("agent_timeout", "%s is not between 5s and 1h; agents are heard every 2s", c.AgentTimeout)
 	case !(c.TrainShare >= 0 && c.TrainShare <= 1):
