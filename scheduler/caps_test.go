@@ -149,6 +149,7 @@ type capWorld struct {
 func (w *capWorld) pick(names ...string) string { return names[w.rng.IntN(len(names))] }
 
 func (w *capWorld) act() Input {
+	w.now = w.now.Add(time.Millisecond)
 	switch n := w.rng.IntN(100); {
 	case n < 35:
 		var specs []models.TaskSpec
@@ -181,7 +182,9 @@ func (w *capWorld) act() Input {
 		}
 		return Input{Submit: sub}
 	case n < 70:
-		if t := w.someActive(); t != nil {
+		if t := w.someActive(); t != nil && t.state == stateAssigned && w.rng.IntN(4) > 0 {
+			return Input{Report: &Report{Agent: t.last.agent, Started: &Started{TaskID: t.id, Lease: t.lease, At: w.now}}}
+		} else if t != nil {
 			out := w.pick("SUCCESS", "SUCCESS", "FAILED")
 			return Input{Report: &Report{Agent: t.last.agent, Finished: &Finished{TaskID: t.id, Lease: t.lease, At: w.now, Outcome: out}}}
 		}
@@ -313,7 +316,7 @@ func (w *capWorld) checkLimits() error {
 // checkNobodyIdles holds that a free slot has no task waiting that could have it.
 func (w *capWorld) checkNobodyIdles() error {
 	for _, p := range w.core.poolList {
-		if p.spec.Paused || p.busy() >= p.ceiling() {
+		if p.spec.Paused || p.held() >= p.ceiling() {
 			continue
 		}
 		for _, k := range p.classes {
@@ -326,15 +329,22 @@ func (w *capWorld) checkNobodyIdles() error {
 }
 
 func TestCapsAreKeptAndNothingIdlesOrStarvesUnderThem(t *testing.T) {
+	ahead := 0
+	defer func() {
+		if ahead == 0 {
+			t.Error("nothing was ever prefetched")
+		}
+	}()
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		w := &capWorld{rng: rand.New(rand.NewPCG(seed, 3)), bench: onBench(t,
 			models.PoolSpec{Name: "default", Kind: models.KindExec, Max: 5, Caps: map[string]int{"team=a": 2, "user": 1}},
 			models.PoolSpec{Name: "other", Kind: models.KindExec, Max: 3},
 		)}
+		w.core.cfg.PrefetchWork = time.Minute // so that tasks wait on agents, too
 		w.do(Input{SetCaps: &CapsCall{Caps: map[string]int{"job": 2, "user=a": 1}}})
 		w.do(Input{Join: &models.Agent{ID: "b", State: "ready", Slots: 3, CPUs: 4}})
-		for i := range 200 {
+		for i := range 300 {
 			in := w.act()
 			o := w.core.Step(w.now, in)
 			var assigned []uint64
@@ -345,6 +355,9 @@ func TestCapsAreKeptAndNothingIdlesOrStarvesUnderThem(t *testing.T) {
 			}
 			if err := w.check(assigned); err != nil {
 				rt.Fatalf("step %d: %v", i, err)
+			}
+			for _, p := range w.core.poolList {
+				ahead += p.ahead
 			}
 			if w.rng.IntN(8) == 0 {
 				w.core.Rollback()
