@@ -20,8 +20,8 @@ type Config struct {
 	NoColor bool
 	// ASCII draws with bytes below 128 only; so does a locale that is not UTF-8. Default false.
 	ASCII bool
-	// Theme is dark, light, mono or safe (told apart with every kind of colour
-	// vision). Default: light where COLORFGBG says that the background is, else dark.
+	// Theme is dark, light, mono, safe (told apart with every kind of colour
+	// vision) or 16 (the terminal's own sixteen colours). Default: light where COLORFGBG says that the background is, else dark.
 	Theme string
 	// ReadOnly refuses every action that changes something. Default false.
 	ReadOnly bool
@@ -40,6 +40,12 @@ type Config struct {
 	Clock func() time.Time
 	// Getenv reads the environment. Default os.Getenv.
 	Getenv func(string) string
+	// Version is the screen's; a daemon of another one is told. Default: not compared.
+	Version string
+	// Memory is what the screen before has left. Default: nothing.
+	Memory Memory
+	// Remember takes what is left to the next one when the screen ends. Default: nothing.
+	Remember func(Memory)
 	// Keys are the bindings. Default keys.Default().
 	Keys []keys.Binding
 }
@@ -62,6 +68,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Keys == nil {
 		c.Keys = keys.Default()
+	}
+	if c.Theme == "" && slices.Contains(theme.Names(), c.Memory.Theme) {
+		c.Theme = c.Memory.Theme
 	}
 	if c.Theme == "" {
 		c.Theme = theme.DetectName(c.Getenv)

@@ -156,7 +156,7 @@ func (m Model) nextTheme() Model {
 	if err != nil {
 		return m.say(err.Error(), true)
 	}
-	m.cfg.Theme, m.theme = name, t
+	m.cfg.Theme, m.theme, m.themed = name, t, true
 	if t.Name != name {
 		return m.say("no colours on this terminal", false)
 	}

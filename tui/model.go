@@ -47,6 +47,7 @@ type Model struct {
 	palette *palette
 
 	moment time.Time // what all views show; zero is now
+	themed bool      // the theme was chosen by key
 	past   bool      // it was travelled to
 	then   page.Data // what was known at the moment
 	kept   page.Kept
@@ -103,7 +104,8 @@ func newModel(ctx context.Context, cfg Config) (Model, error) {
 		}
 		return context.WithCancel(ctx)
 	}
-	m.pages = page.All()
+	m.pages, m.at = remembered(cfg.Memory)
+	m.themed = cfg.Memory.Theme != "" && cfg.Memory.Theme == cfg.Theme
 	return m, nil
 }
 

@@ -33,7 +33,10 @@ func Run(ctx context.Context, cfg Config, in io.Reader, out io.Writer) error {
 	// contexts kills the program and may leave the reader of its input behind.
 	stop := context.AfterFunc(ctx, p.Quit)
 	defer stop()
-	_, err = p.Run()
+	last, err := p.Run()
+	if end, ok := last.(Model); ok && cfg.Remember != nil {
+		cfg.Remember(end.Memory())
+	}
 	switch {
 	case err == nil, ctx.Err() != nil, errors.Is(err, tea.ErrInterrupted):
 		return nil

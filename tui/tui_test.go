@@ -252,7 +252,7 @@ func TestConfigNamesTheFieldThatCannotBe(t *testing.T) {
 		want string
 	}{
 		{Config{}, "tui: source: it is missing"},
-		{Config{Source: src, Theme: "pink"}, `tui: theme: "pink" is not one of dark, light, mono, safe`},
+		{Config{Source: src, Theme: "pink"}, `tui: theme: "pink" is not one of dark, light, mono, safe, 16`},
 		{Config{Source: src, Refresh: time.Millisecond}, "tui: refresh: 1ms is less than 100ms"},
 		{Config{Source: src, Timeout: -1}, "tui: timeout: -1ns is negative"},
 	} {

@@ -57,6 +57,9 @@ func (m Model) notice() string {
 	if m.frozen() {
 		return m.frozenText()
 	}
+	if v := m.data.Info.Version; m.cfg.Version != "" && v != "" && v != m.cfg.Version {
+		return "the daemon is version " + widget.Clean(v) + ", this screen is " + m.cfg.Version + ": what one of them lacks may be missing here"
+	}
 	return m.banner
 }
 

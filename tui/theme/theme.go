@@ -20,7 +20,7 @@ type Theme struct {
 }
 
 // Names lists the themes.
-func Names() []string { return []string{"dark", "light", "mono", "safe"} }
+func Names() []string { return []string{"dark", "light", "mono", "safe", "16"} }
 
 // New is the named theme for a terminal with the given colours and glyphs. On a
 // terminal without colours every theme is mono. "" is dark.
@@ -28,7 +28,11 @@ func New(name string, profile termenv.Profile, level Level) (*Theme, error) {
 	if name == "" {
 		name = "dark"
 	}
-	colours, ok := palettes()[name]
+	of := name
+	if name == "16" {
+		of = "dark"
+	}
+	colours, ok := palettes()[of]
 	if !ok {
 		return nil, fmt.Errorf("theme: %q is not one of %s", name, strings.Join(Names(), ", "))
 	}
@@ -36,6 +40,9 @@ func New(name string, profile termenv.Profile, level Level) (*Theme, error) {
 	if profile == termenv.Ascii || name == "mono" {
 		t.Name, t.paints = "mono", monoPaints()
 		return t, nil
+	}
+	if name == "16" {
+		profile = termenv.ANSI // the terminal's own palette, whatever more it has
 	}
 	t.Shades = profile != termenv.ANSI
 	for role, c := range colours {

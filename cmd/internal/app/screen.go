@@ -2,18 +2,22 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/term"
 
 	"loadstar/cmd/internal/config"
 	"loadstar/models"
 	"loadstar/scheduler/client"
 	"loadstar/tui"
+	"loadstar/tui/keys"
 )
 
 // ScreenOptions say how the screen looks; see tui.Config.
@@ -22,6 +26,12 @@ type ScreenOptions struct {
 	ASCII    bool
 	Theme    string
 	ReadOnly bool
+	Plain    bool // lines of text in the place of the screen
+	// Version is the program's, Keys are bindings that are others than the screen's
+	// own, StateDir is where it remembers how it was left.
+	Version  string
+	Keys     map[string][]string
+	StateDir string
 	Banner   func() string
 	In       io.Reader
 	Out      io.Writer
@@ -40,9 +50,10 @@ func (o ScreenOptions) HasTerminal() bool {
 // RunScreen attaches the screen to the daemon of the configuration, or, where the
 // state folder has none, starts one inside that ends with the screen.
 func RunScreen(ctx context.Context, cfg config.Config, version string, o ScreenOptions) error {
-	if !o.HasTerminal() {
+	if !o.Plain && !o.HasTerminal() {
 		return ErrNoTerminal
 	}
+	o.Version, o.Keys, o.StateDir = version, cfg.Keys, cfg.StateDir
 	c, err := client.New(client.Config{Socket: cfg.SocketPath()})
 	if cfg.URL != "" {
 		c, err = client.New(client.Config{URL: cfg.URL, Token: cfg.Token})
@@ -84,10 +95,41 @@ func fileLogger(cfg config.Config) (*slog.Logger, func(), error) {
 }
 
 func showScreen(ctx context.Context, o ScreenOptions, source tui.Source) error {
-	return tui.Run(ctx, tui.Config{
+	bindings, err := keys.Rebind(keys.Default(), o.Keys)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	cfg := tui.Config{
 		Source: source, NoColor: o.NoColor, ASCII: o.ASCII, Theme: o.Theme, ReadOnly: o.ReadOnly, Banner: o.Banner,
-		Save: saveNew,
-	}, o.In, o.Out)
+		Version: o.Version, Keys: bindings, Save: saveNew,
+	}
+	if o.Plain {
+		return tui.RunPlain(ctx, cfg, o.In, o.Out)
+	}
+	if o.StateDir != "" {
+		path := filepath.Join(o.StateDir, "screen.json")
+		cfg.Memory = recall(path)
+		cfg.Remember = func(m tui.Memory) { remember(path, m) }
+	}
+	return tui.Run(ctx, cfg, o.In, o.Out)
+}
+
+// recall is how the screen was left; where that cannot be read it begins anew.
+func recall(path string) tui.Memory {
+	var m tui.Memory
+	text, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(text, &m) != nil {
+		return tui.Memory{}
+	}
+	return m
+}
+
+// remember keeps how the screen was left. It is a convenience: where it cannot be
+// written nobody is bothered.
+func remember(path string, m tui.Memory) {
+	if text, err := json.Marshal(m); err == nil && os.MkdirAll(filepath.Dir(path), 0o700) == nil {
+		_ = renameio.WriteFile(path, text, 0o600)
+	}
 }
 
 // RunDaemon is `loadstar daemon`; load reads the configuration again, for SIGHUP.

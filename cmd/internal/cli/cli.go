@@ -156,7 +156,8 @@ func (a *program) add(group string, commands ...*cobra.Command) {
 func screenFlags(f *pflag.FlagSet, o *ScreenOptions) {
 	f.BoolVar(&o.ReadOnly, "read-only", false, "a screen that changes nothing")
 	f.BoolVar(&o.ASCII, "ascii", false, "a screen of plain ASCII characters")
-	f.StringVar(&o.Theme, "theme", "", "`NAME` of the screen's colours: dark, light, mono or safe")
+	f.StringVar(&o.Theme, "theme", "", "`NAME` of the screen's colours: dark, light, mono, safe or 16 (the terminal's own)")
+	f.BoolVar(&o.Plain, "plain", false, "no screen but lines of text, for screen readers")
 }
 
 // config is the configuration as a client needs it: only the global flags count,

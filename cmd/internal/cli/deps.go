@@ -58,6 +58,7 @@ type ScreenOptions struct {
 	ASCII    bool
 	ReadOnly bool
 	Theme    string // empty: the screen's own
+	Plain    bool   // lines of text in the place of the screen
 }
 
 // DemoOptions are the flags of `loadstar demo`; a zero leaves the show its default.

@@ -20,7 +20,7 @@ import (
 func DefaultDeps() Deps {
 	version := buildVersion()
 	screen := func(o ScreenOptions, s Streams) app.ScreenOptions {
-		return app.ScreenOptions{NoColor: o.NoColor, ASCII: o.ASCII, Theme: o.Theme, ReadOnly: o.ReadOnly, In: s.In, Out: s.Out}
+		return app.ScreenOptions{NoColor: o.NoColor, ASCII: o.ASCII, Theme: o.Theme, ReadOnly: o.ReadOnly, Plain: o.Plain, In: s.In, Out: s.Out}
 	}
 	return Deps{
 		Version:   version,

@@ -92,6 +92,9 @@ type Config struct {
 	// Caps hold over all pools: how many tasks with a label agents may have at once,
 	// as "team=a": 3 or, for each value by itself, "user": 2. Default: none.
 	Caps map[string]int `json:"caps"`
+	// Keys are keys of the screen that are others than its own, as in
+	// "tasks/cancel: [D]" or, for one that holds everywhere, "quit: [Q]". Default: none.
+	Keys map[string][]string `json:"keys"`
 	// Pools are the worker pools by name. Default: one, named default: exec, as
 	// many slots as the CPUs that the cgroup allows.
 	Pools map[string]models.PoolSpec `json:"pools"`

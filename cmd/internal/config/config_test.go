@@ -103,6 +103,9 @@ func TestBadConfigurationIsRefusedNamingWhereItStands(t *testing.T) {
 		"bad weight":         {file: "agent_weight: 0\n", want: "agent_weight: 0 is not between 1 and 10000"},
 		"bad load weights":   {file: "load_weights: {cpu: -1}\n", want: "load_weights: cpu -1, memory 0.3, io 0.2: none may be negative"},
 		"unknown weight":     {file: "load_weights: {disk: 1}\n", want: "config.yaml:1: load_weights: unknown field \"disk\""},
+		"keys in conflict":   {file: "drain: 5s\nkeys:\n  quit: Q\n  tasks/cancel: [r]\n", want: `config.yaml:4: keys.tasks/cancel: "r" is retry in tasks already`},
+		"no such action":     {file: "keys:\n  fly: x\n", want: "config.yaml:2: keys.fly: there is no such action"},
+		"keys no mapping":    {file: "keys: 3\n", want: "config.yaml:1: keys: it must map actions to keys"},
 		"capabilities twice": {file: "capabilities: gpu\n", want: "config.yaml:1: capabilities: a string does not fit here"},
 	} {
 		t.Run(name, func(t *testing.T) {

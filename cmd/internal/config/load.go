@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"loadstar/models"
+	"loadstar/tui/keys"
 )
 
 const envPrefix = "LOADSTAR_"
@@ -218,6 +219,10 @@ func decode(tree map[string]any, into *Config) error {
 			if err := decodePools(tree[key], into.Pools); err != nil {
 				return err
 			}
+		case key == "keys":
+			if err := decodeKeys(tree[key], into); err != nil {
+				return err
+			}
 		default:
 			if err := decodeValue(tree[key], value.Field(i).Addr().Interface()); err != nil {
 				return models.Invalid(key, "%v", err)
@@ -225,6 +230,34 @@ func decode(tree map[string]any, into *Config) error {
 		}
 	}
 	return nil
+}
+
+// decodeKeys reads keys of the screen: one, or a list of them.
+func decodeKeys(tree any, into *Config) error {
+	given, ok := tree.(map[string]any)
+	if !ok {
+		return models.Invalid("keys", "it must map actions to keys")
+	}
+	into.Keys = map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		list, ok := given[name].([]any)
+		if !ok {
+			list = []any{given[name]}
+		}
+		for _, k := range list {
+			text, ok := k.(string)
+			if !ok {
+				text = fmt.Sprint(k) // a digit
+			}
+			into.Keys[name] = append(into.Keys[name], text)
+		}
+	}
+	_, err := keys.Rebind(keys.Default(), into.Keys)
+	var bad *keys.RebindError
+	if errors.As(err, &bad) {
+		return models.Invalid("keys."+bad.Name, "%s", bad.Problem)
+	}
+	return err
 }
 
 func decodePools(tree any, pools map[string]models.PoolSpec) error {
