@@ -12,9 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loadstar/models"
+	"loadstar/predictor/export"
 	"loadstar/scheduler"
 	"loadstar/scheduler/agent"
+	"loadstar/scheduler/api"
 	"loadstar/scheduler/autoscale"
+	"loadstar/scheduler/client"
 	"loadstar/scheduler/journal"
 	"loadstar/scheduler/telemetry"
 	"loadstar/scheduler/worker"
@@ -26,7 +29,8 @@ type BenchOptions struct {
 	Exec      bool          // /bin/true through the real agent, in the place of tasks that do nothing
 	Telemetry bool          // write telemetry too, into the state folder
 	Parent    string        // folder for the temporary state folder, default the system's own
-	Slots     int           // tasks at once; default 1000, with Exec the CPUs that the cgroup allows
+	Slots     int           // tasks at once; default 1000, with Exec twice the CPUs that the cgroup allows
+	Rounds    int           // with Exec: turns that it and xargs take; default 5
 	PacedRate int           // tasks/s of the paced phase; default 1000, with Exec 100
 	PacedFor  time.Duration // how long the paced phase lasts, default 3s
 	// Progress is told how far it is, 0 to 1; nil tells nobody.
@@ -36,13 +40,19 @@ type BenchOptions struct {
 func (o BenchOptions) withDefaults() BenchOptions {
 	tasks, slots, rate := 100_000, 1000, 1000
 	if o.Exec {
-		tasks, slots, rate = 2000, allowedCPUs(), 100
+		tasks, slots, rate = 2000, 2*allowedCPUs(), 100
 	}
 	if o.Tasks == 0 {
 		o.Tasks = tasks
 	}
 	if o.Slots == 0 {
 		o.Slots = slots
+	}
+	if o.Rounds == 0 {
+		o.Rounds = 5
+	}
+	if !o.Exec {
+		o.Rounds = 1
 	}
 	if o.PacedRate == 0 {
 		o.PacedRate = rate
@@ -66,6 +76,8 @@ func (o BenchOptions) Validate() error {
 		return models.Invalid("--tasks", "%d is not between 1 and 10000000", o.Tasks)
 	case o.Slots < 1 || o.Slots > 100_000:
 		return models.Invalid("--slots", "%d is not between 1 and 100000", o.Slots)
+	case o.Rounds < 1 || o.Rounds > 1000:
+		return models.Invalid("--rounds", "%d is not between 1 and 1000", o.Rounds)
 	case o.PacedRate < 1 || o.PacedRate > 100_000:
 		return models.Invalid("--rate", "%d is not between 1 and 100000 tasks/s", o.PacedRate)
 	case o.PacedFor < 0 || o.PacedFor > time.Hour:
@@ -116,7 +128,10 @@ type BenchResult struct {
 	PeakRSSMB      float64          `json:"peak_rss_mb"`       // MiB, of this process
 	Telemetry      *BenchTelemetry  `json:"telemetry,omitempty"`
 	Paced          *BenchPaced      `json:"paced,omitempty"`
-	XargsPerS      float64          `json:"xargs_per_s,omitempty"` // with exec: the same by xargs -P slots, where there is one
+	Rounds         int              `json:"rounds,omitempty"`      // with exec: turns that it and xargs took
+	XargsPerS      float64          `json:"xargs_per_s,omitempty"` // with exec: the same by xargs, where there is one
+	XargsSlots     int              `json:"xargs_slots,omitempty"` // its -P
+	Ratio          float64          `json:"ratio,omitempty"`       // tasks_per_s over xargs_per_s
 	Filesystem     string           `json:"filesystem,omitempty"`  // of the state folder
 	CPUs           int              `json:"cpus"`
 	Go             string           `json:"go"`
@@ -140,7 +155,11 @@ func RunBench(ctx context.Context, o BenchOptions) (result BenchResult, err erro
 		return BenchResult{}, err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	hands, err := benchHands(o, dir)
+	logs, err := worker.NewLogStore(worker.LogConfig{Dir: filepath.Join(dir, "logs")})
+	if err != nil {
+		return BenchResult{}, err
+	}
+	hands, err := benchHands(o, logs)
 	if err != nil {
 		return BenchResult{}, err
 	}
@@ -169,12 +188,18 @@ func RunBench(ctx context.Context, o BenchOptions) (result BenchResult, err erro
 	if sink != nil {
 		below.Go(func() error { return sink.Run(handsCtx) })
 	}
+	line, stopLine, err := benchLine(ctx, dir, service, logs)
+	if err != nil {
+		return BenchResult{}, err
+	}
+	below.Go(func() error { return line.serve(handsCtx) })
 	group, inner := errgroup.WithContext(ctx)
 	inner, stop := context.WithCancel(inner)
 	group.Go(func() error { return service.Run(inner) })
 	group.Go(func() error {
 		defer stop()
-		b := bench{o: o, service: service, journal: counted}
+		defer stopLine()
+		b := bench{o: o, client: line.client, journal: counted}
 		if err := b.run(inner); err != nil {
 			return err
 		}
@@ -190,12 +215,6 @@ func RunBench(ctx context.Context, o BenchOptions) (result BenchResult, err erro
 		result.Telemetry = &BenchTelemetry{Written: sink.Written(), Dropped: sink.Dropped()}
 	}
 	result.Filesystem, result.CPUs, result.Go = filesystem(dir), allowedCPUs(), runtime.Version()
-	if o.Exec {
-		o.Progress(0.95, "the same with xargs")
-		if result.XargsPerS, err = xargsRate(ctx, o.Tasks, o.Slots); err != nil {
-			return BenchResult{}, err
-		}
-	}
 	return result, nil
 }
 
@@ -205,13 +224,60 @@ type runner interface {
 	Run(ctx context.Context) error
 }
 
-func benchHands(o BenchOptions, dir string) (runner, error) {
+func benchHands(o BenchOptions, logs *worker.LogStore) (runner, error) {
 	if !o.Exec {
 		return newNoopAgent(o.Slots), nil
 	}
-	logs, err := worker.NewLogStore(worker.LogConfig{Dir: filepath.Join(dir, "logs")})
-	if err != nil {
-		return nil, err
-	}
 	return agent.New(agent.Config{ID: benchAgent, Slots: o.Slots, Logs: logs})
+}
+
+// line is the way of a client to the scheduler: the API on a unix socket.
+type line struct {
+	serve  func(context.Context) error
+	client *client.Client
+}
+
+func benchLine(ctx context.Context, dir string, service *scheduler.Service, logs *worker.LogStore) (l *line, stop func(), err error) {
+	rest, err := api.New(api.Config{
+		Tasks: service, Logs: logs, Metrics: nothingSampled{}, Forecasts: nothingForecast{},
+		Info: func() models.DaemonInfo { return models.DaemonInfo{} }, ForecastCSV: export.WriteCSV,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	path := filepath.Join(dir, "socket")
+	listener, err := api.ListenUnix(path) //nolint:contextcheck // its probe has a limit of its own
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := client.New(client.Config{Socket: path})
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	l = &line{serve: func(ctx context.Context) error { return api.Serve(ctx, listener, rest.Handler()) }, client: c}
+	return l, c.Close, ctx.Err()
+}
+
+// nothingSampled and nothingForecast stand for a host that is not looked at.
+type nothingSampled struct{}
+
+func (nothingSampled) Host() (h models.HostStatus, ok bool) { return h, false }
+func (nothingSampled) Series() []models.SeriesInfo          { return nil }
+func (nothingSampled) Range(string, time.Duration, time.Time, time.Time) ([]models.Point, error) {
+	return nil, models.ErrNotFound
+}
+
+func (nothingSampled) Import(string, time.Duration, []models.Point) error {
+	return models.ErrUnavailable
+}
+
+type nothingForecast struct{}
+
+func (nothingForecast) Current(string, float64) ([]models.SeriesForecast, error) { return nil, nil }
+func (nothingForecast) History(models.ForecastQuery) ([]models.ForecastRow, error) {
+	return nil, nil
+}
+
+func (nothingForecast) Train(context.Context, string, func(models.TrainProgress)) error {
+	return models.ErrUnavailable
 }

@@ -18,43 +18,26 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"loadstar/models"
-	"loadstar/scheduler"
+	"loadstar/scheduler/client"
 )
 
 // bench runs the phases of one benchmark.
 type bench struct {
 	o       BenchOptions
-	service *scheduler.Service
+	client  *client.Client
 	journal *countedJournal
 	made    atomic.Int64 // tasks, so that each has another id
 	result  BenchResult
 }
 
 func (b *bench) run(ctx context.Context) error {
-	warm := min(benchBatch, b.o.Tasks)
 	b.o.Progress(0, "warming up")
-	if _, err := b.saturate(ctx, warm); err != nil {
+	if err := b.saturate(ctx, min(benchBatch, b.o.Tasks), &latencies{}); err != nil {
 		return err
 	}
 	b.journal.count()
-	b.o.Progress(0.05, fmt.Sprintf("%d tasks as fast as they go", b.o.Tasks))
-	cpu, began := benchCPU(), time.Now()
-	took, err := b.saturate(ctx, b.o.Tasks)
-	if err != nil {
+	if err := b.full(ctx); err != nil {
 		return err
-	}
-	seconds := time.Since(began).Seconds()
-	cpu = benchCPU() - cpu
-	written, commits := b.journal.count()
-	b.result = BenchResult{
-		Kind: "noop", Tasks: b.o.Tasks, Batch: benchBatch, Slots: b.o.Slots,
-		Seconds: seconds, TasksPerS: float64(b.o.Tasks) / seconds,
-		Sampled: took.Tasks, SubmitToStart: took.SubmitToStart, SubmitToDone: took.SubmitToDone,
-		Fsyncs: len(commits), JournalBytes: written, CommitMS: quantiles(commits),
-		CPUSPerMillion: cpu.Seconds() * 1e6 / float64(b.o.Tasks), PeakRSSMB: float64(peakRSS()) / (1 << 20),
-	}
-	if b.o.Exec {
-		b.result.Kind = "exec"
 	}
 	n := int(float64(b.o.PacedRate) * b.o.PacedFor.Seconds())
 	if n == 0 {
@@ -64,6 +47,54 @@ func (b *bench) run(ctx context.Context) error {
 	paced, err := b.pace(ctx, n)
 	b.result.Paced = &BenchPaced{RatePerS: b.o.PacedRate, BenchLatency: paced}
 	return err
+}
+
+// full is the phase at full speed. With exec, it and xargs take turns, so that both
+// meet the same machine.
+func (b *bench) full(ctx context.Context) error {
+	b.o.Progress(0.05, fmt.Sprintf("%d tasks as fast as they go", b.o.Tasks))
+	var l latencies
+	var took, cpu, xargs time.Duration
+	left, cpus := b.o.Tasks, allowedCPUs()
+	for round := range b.o.Rounds {
+		n := left / (b.o.Rounds - round)
+		left -= n
+		if n == 0 {
+			continue
+		}
+		used, began := benchCPU(), time.Now()
+		if err := b.saturate(ctx, n, &l); err != nil {
+			return err
+		}
+		took += time.Since(began)
+		cpu += benchCPU() - used
+		if !b.o.Exec {
+			continue
+		}
+		b.o.Progress(0.05+0.45*float64(b.o.Tasks-left)/float64(b.o.Tasks), "taking turns with xargs")
+		other, err := xargsTime(ctx, n, cpus)
+		if err != nil {
+			return err
+		}
+		xargs += other
+	}
+	written, commits := b.journal.count()
+	all := l.summary()
+	b.result = BenchResult{
+		Kind: "noop", Tasks: b.o.Tasks, Batch: benchBatch, Slots: b.o.Slots,
+		Seconds: took.Seconds(), TasksPerS: float64(b.o.Tasks) / took.Seconds(),
+		Sampled: all.Tasks, SubmitToStart: all.SubmitToStart, SubmitToDone: all.SubmitToDone,
+		Fsyncs: len(commits), JournalBytes: written, CommitMS: quantiles(commits),
+		CPUSPerMillion: cpu.Seconds() * 1e6 / float64(b.o.Tasks), PeakRSSMB: float64(peakRSS()) / (1 << 20),
+	}
+	if b.o.Exec {
+		b.result.Kind, b.result.Rounds = "exec", b.o.Rounds
+	}
+	if xargs > 0 {
+		b.result.XargsSlots, b.result.XargsPerS = cpus, float64(b.o.Tasks)/xargs.Seconds()
+		b.result.Ratio = xargs.Seconds() / took.Seconds()
+	}
+	return nil
 }
 
 // latencies gathers what the tasks of a phase took.
@@ -90,15 +121,15 @@ func (l *latencies) summary() BenchLatency {
 }
 
 // saturate submits n tasks in batches as fast as they are accepted, and returns
-// when the last one's end is durable. Ten tasks of each batch are waited for one
-// by one, as a client would, and measured.
-func (b *bench) saturate(ctx context.Context, n int) (BenchLatency, error) {
-	const submitters, samples = 4, 10
-	var l latencies
+// when the last one's end is durable. Some tasks of each batch are waited for one by
+// one, as a client would, and measured.
+func (b *bench) saturate(ctx context.Context, n int, l *latencies) error {
+	const submitters, mostSamples, enough = 4, 10, 1000
+	samples := min(mostSamples, max(1, enough*benchBatch/n))
 	var next atomic.Int64
 	before, err := b.finished(ctx)
 	if err != nil {
-		return BenchLatency{}, err
+		return err
 	}
 	group, inner := errgroup.WithContext(ctx)
 	for range submitters {
@@ -110,26 +141,23 @@ func (b *bench) saturate(ctx context.Context, n int) (BenchLatency, error) {
 				}
 				specs := b.specs(size)
 				at := time.Now()
-				if _, err := b.service.Submit(inner, specs, ""); err != nil {
+				if _, err := b.client.SubmitIDs(inner, specs, ""); err != nil {
 					return err
 				}
 				for i := range min(samples, size) {
 					id := specs[size-1-i*size/samples].TaskID
-					group.Go(func() error { return b.wait(inner, id, at, &l) })
+					group.Go(func() error { return b.wait(inner, id, at, l) })
 				}
 			}
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return BenchLatency{}, err
+		return err
 	}
 	for { // tasks go in their order, so that next to nothing is left by now
 		done, err := b.finished(ctx)
-		if err != nil {
-			return BenchLatency{}, err
-		}
-		if done-before >= n {
-			return l.summary(), nil
+		if err != nil || done-before >= n {
+			return err
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -137,7 +165,7 @@ func (b *bench) saturate(ctx context.Context, n int) (BenchLatency, error) {
 
 // finished is how many tasks have succeeded, durably.
 func (b *bench) finished(ctx context.Context) (int, error) {
-	s, err := b.service.Stats(ctx)
+	s, err := b.client.Stats(ctx)
 	if err == nil && s.Tasks[models.Failed]+s.Tasks[models.Cancelled] > 0 {
 		err = fmt.Errorf("%d tasks failed", s.Tasks[models.Failed]+s.Tasks[models.Cancelled])
 	}
@@ -156,7 +184,7 @@ func (b *bench) specs(n int) []models.TaskSpec {
 }
 
 func (b *bench) wait(ctx context.Context, id string, submitted time.Time, l *latencies) error {
-	tasks, err := b.service.WaitFinal(ctx, []string{id})
+	tasks, err := b.client.WaitFinal(ctx, []string{id})
 	if err != nil {
 		return err
 	}
@@ -182,7 +210,7 @@ func (b *bench) pace(ctx context.Context, n int) (BenchLatency, error) {
 			}
 		}
 		group.Go(func() error {
-			if _, err := b.service.Submit(inner, specs[i:i+1], ""); err != nil {
+			if _, err := b.client.SubmitIDs(inner, specs[i:i+1], ""); err != nil {
 				return err
 			}
 			return b.wait(inner, specs[i].TaskID, due, &l)
@@ -225,9 +253,9 @@ func peakRSS() int64 {
 	return int64(u.Maxrss) << 10 //nolint:unconvert // KiB everywhere else, 32 bits on some machines
 }
 
-// xargsRate is how many times a second xargs runs /bin/true, slots at once; 0
+// xargsTime is how long xargs takes to run /bin/true n times, slots at once; 0
 // where there is no xargs.
-func xargsRate(ctx context.Context, n, slots int) (float64, error) {
+func xargsTime(ctx context.Context, n, slots int) (time.Duration, error) {
 	path, err := exec.LookPath("xargs")
 	if err != nil {
 		return 0, nil //nolint:nilerr // there is nothing to compare with
@@ -243,5 +271,5 @@ func xargsRate(ctx context.Context, n, slots int) (float64, error) {
 	if err := cmd.Run(); err != nil {
 		return 0, fmt.Errorf("xargs: %w", err)
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	return time.Since(began), nil
 }

@@ -28,6 +28,9 @@ func TestBenchRunsEveryTaskAndLeavesNothingBehind(t *testing.T) {
 			if least := int64(o.Tasks * 40); r.JournalBytes < least {
 				t.Errorf("%d bytes in the journal for %d tasks: their documents alone are %d", r.JournalBytes, o.Tasks, least)
 			}
+			if (r.XargsPerS > 0) != (r.Ratio > 0) || r.XargsPerS > 0 && (!o.Exec || r.XargsSlots < 1 || r.Rounds < 1) {
+				t.Errorf("xargs: %+v", r)
+			}
 			if r.Sampled < min(o.Tasks, 10) {
 				t.Errorf("%d tasks were measured", r.Sampled)
 			}
@@ -69,7 +72,7 @@ func TestBenchThatIsBrokenOffCleansUp(t *testing.T) {
 
 func TestBenchRefusesWhatCannotBeMeasured(t *testing.T) {
 	for field, o := range map[string]app.BenchOptions{
-		"--tasks": {Tasks: -1}, "--slots": {Slots: -1}, "--rate": {PacedRate: -1}, "--paced": {PacedFor: -1},
+		"--tasks": {Tasks: -1}, "--rounds": {Exec: true, Rounds: -1}, "--slots": {Slots: -1}, "--rate": {PacedRate: -1}, "--paced": {PacedFor: -1},
 	} {
 		var bad *models.FieldError
 		if _, err := app.RunBench(t.Context(), o); !errors.As(err, &bad) || bad.Field != field {

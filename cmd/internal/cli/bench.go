@@ -18,10 +18,11 @@ func (a *program) benchCmd() *cobra.Command {
 		Short: "Durable throughput and latency on this machine, from end to end",
 		Long: `Durable throughput and latency on this machine, from end to end, in a temporary
 state folder: the real journal, synced, and the real scheduler. First tasks are
-submitted as fast as they are accepted, then one by one at a steady rate.
+submitted as fast as they are accepted, then one by one at a steady rate, by a client
+over a unix socket.
 
 The tasks do nothing, so that the queue alone is measured. With --exec each runs
-/bin/true through the real agent, its output captured, and xargs does the same for
+/bin/true through the real agent, its output captured, and takes turns with xargs for
 comparison. With --queued N tasks wait in a paused pool, and what so long a queue
 costs is measured: memory, a page of a listing, a restart, the rate of dispatch.
 No daemon is needed; one that runs takes its share of the machine.`,
@@ -34,7 +35,7 @@ No daemon is needed; one that runs takes its share of the machine.`,
 			if format != "table" && format != "json" {
 				return usage("--output: %q is not table or json", format)
 			}
-			for _, name := range []string{"tasks", "slots", "rate"} {
+			for _, name := range []string{"tasks", "slots", "rate", "rounds"} {
 				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
 					return usage("--%s: 0 is not positive", name)
 				}
@@ -67,7 +68,8 @@ No daemon is needed; one that runs takes its share of the machine.`,
 	fl.IntVar(&o.Tasks, "tasks", 0, "`N` tasks as fast as they go (default 100000; with --exec 2000)")
 	fl.BoolVar(&o.Exec, "exec", false, "run /bin/true through the real agent")
 	fl.BoolVar(&o.Telemetry, "telemetry", false, "write telemetry too, to see what it costs")
-	fl.IntVar(&o.Slots, "slots", 0, "`N` tasks at once (default 1000; with --exec the CPUs)")
+	fl.IntVar(&o.Slots, "slots", 0, "`N` tasks at once (default 1000; with --exec twice the CPUs)")
+	fl.IntVar(&o.Rounds, "rounds", 0, "with --exec: it and xargs take `N` turns each (default 5)")
 	fl.IntVar(&o.PacedRate, "rate", 0, "`N` tasks a second in the paced phase (default 1000; with --exec 100)")
 	fl.IntVar(&queued, "queued", 0, "measure what a queue of `N` tasks costs, and nothing else")
 	fl.StringVar(&o.Parent, "state-dir-parent", "", "`FOLDER` for the temporary state folder (default the system's)")
@@ -85,7 +87,7 @@ func benchTable(p *page, r *app.BenchResult) {
 	p.line("")
 	p.pair("throughput", fmt.Sprintf("%.0f tasks/s, first submit to last durable end (%.2f s)", r.TasksPerS, r.Seconds))
 	if r.XargsPerS > 0 {
-		p.pair("xargs", fmt.Sprintf("%.0f tasks/s with -P %d: this is %.2f times as fast", r.XargsPerS, r.Slots, r.TasksPerS/r.XargsPerS))
+		p.pair("xargs", fmt.Sprintf("%.0f tasks/s with -P %d, in %d turns each: this is %.2f times as fast", r.XargsPerS, r.XargsSlots, r.Rounds, r.Ratio))
 	}
 	p.pair("journal", fmt.Sprintf("%d commits, %.1f MB (%.0f B and %.4f commits a task)",
 		r.Fsyncs, float64(r.JournalBytes)/1e6, float64(r.JournalBytes)/float64(r.Tasks), float64(r.Fsyncs)/float64(r.Tasks)))

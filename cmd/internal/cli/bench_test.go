@@ -18,7 +18,7 @@ func TestBenchSaysWhatWasMeasured(t *testing.T) {
 	var asked app.BenchOptions
 	result := app.BenchResult{
 		Kind: "exec", Tasks: 400, Batch: 500, Slots: 2, Seconds: 0.5, TasksPerS: 800, Sampled: 10, Fsyncs: 600, JournalBytes: 60_000,
-		SubmitToStart: models.Quantiles{P50: 1, P95: 2, P99: 3}, XargsPerS: 400, CPUs: 2, PeakRSSMB: 50, Filesystem: "tmpfs",
+		SubmitToStart: models.Quantiles{P50: 1, P95: 2, P99: 3}, XargsPerS: 400, XargsSlots: 2, Rounds: 5, Ratio: 2, CPUs: 2, PeakRSSMB: 50, Filesystem: "tmpfs",
 		Paced: &app.BenchPaced{RatePerS: 100, BenchLatency: app.BenchLatency{Tasks: 300, SubmitToStart: models.Quantiles{P50: 1.5, P95: 2.5, P99: 3.5}}},
 	}
 	run := func(args ...string) (out, errs string, code int) {
