@@ -228,7 +228,8 @@ func (f *fake) Plan(_ context.Context, pool string) ([]models.PlanStep, error) {
 	}
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	return []models.PlanStep{
-		{At: at, Workers: 3, Load: 1.5, Why: "the present rate"}, {At: at.Add(time.Minute), Workers: 3, Load: 1.25, Why: "the present rate"},
+		{At: at, Workers: 3, Load: 1.5, Why: "the present rate"},
+		{At: at.Add(time.Minute), Workers: 3, Load: 1.25, Why: "the present rate"},
 		{At: at.Add(2 * time.Minute), Workers: 9, Load: 6, Why: "the same time a week ago"},
 	}, nil
 }
