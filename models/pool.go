@@ -117,7 +117,7 @@ func (p *PoolSpec) CheckTask(t *TaskSpec) error {
 	fail := func(field, format string, args ...any) error {
 		return &FieldError{TaskID: t.TaskID, Field: field, Problem: fmt.Sprintf(format, args...)}
 	}
-	hasInput := len(t.Input) > 0 || t.Description != ""
+	hasInput := len(t.Input) > 0 || t.Description != "" || t.Items != nil
 	switch {
 	case p.Kind == KindExec && len(t.Run) == 0:
 		return fail("run", "the pool %s runs commands, and there is none", p.Name)

@@ -75,6 +75,9 @@ type TaskSpec struct {
 	Deadline            *time.Time        `json:"deadline,omitempty"`
 	Resources           *Resources        `json:"resources,omitempty"`
 	Labels              map[string]string `json:"labels,omitempty"`
+	Items               *Items            `json:"items,omitempty"`        // it fans out into shards, each with some of them
+	Shard               ShardSize         `json:"shard,omitempty"`        // items a shard: a number, 1 where absent, or "auto"
+	MaxFailures         int               `json:"max_failures,omitempty"` // shards that may fail before the rest is cancelled
 }
 
 // DefaultBackoff is the wait before a first retry where the task names none.
@@ -88,7 +91,7 @@ func NewTaskSpec() TaskSpec {
 // Validate checks what can be checked of one document alone; what depends on the
 // pool or on other tasks is checked where it is accepted. The error is a *FieldError.
 func (t *TaskSpec) Validate() error {
-	for _, check := range []func() error{t.checkNames, t.checkCommand, t.checkTimes} {
+	for _, check := range []func() error{t.checkNames, t.checkCommand, t.checkTimes, t.checkItems} {
 		if err := check(); err != nil {
 			if fe, ok := err.(*FieldError); ok && fe.TaskID == "" { //nolint:errorlint // made just above
 				fe.TaskID = t.TaskID
@@ -274,6 +277,8 @@ type Task struct {
 	StartedAt   *time.Time `json:"started_at,omitempty"`  // of the last attempt
 	FinishedAt  *time.Time `json:"finished_at,omitempty"` // when it became final
 	Attempts    []Attempt  `json:"attempts"`
+	Parent      string     `json:"parent,omitempty"`   // of a shard: the task that its items are of
+	Progress    *Progress  `json:"progress,omitempty"` // of a task with items
 }
 
 // Wait is the time from submission to the last attempt's start; ok is false
@@ -302,16 +307,18 @@ type TaskFilter struct {
 	Limit  int               `json:"limit,omitempty"`  // at most so many; 0 is the server's default page
 	Cursor string            `json:"cursor,omitempty"` // where the last page ended
 	Oldest bool              `json:"oldest,omitempty"` // oldest first; the default is newest first
+	Parent string            `json:"parent,omitempty"` // shards of this task
 }
 
 // Empty reports whether the filter selects everything.
 func (f TaskFilter) Empty() bool {
-	return len(f.States) == 0 && f.Pool == "" && len(f.Labels) == 0 && f.Text == ""
+	return len(f.States) == 0 && f.Pool == "" && len(f.Labels) == 0 && f.Text == "" && f.Parent == ""
 }
 
 // Matches reports whether the filter selects the task; Limit and Cursor do not count.
 func (f TaskFilter) Matches(t *Task) bool {
-	if len(f.States) > 0 && !slices.Contains(f.States, t.State) || f.Pool != "" && f.Pool != t.Pool {
+	if len(f.States) > 0 && !slices.Contains(f.States, t.State) || f.Pool != "" && f.Pool != t.Pool ||
+		f.Parent != "" && f.Parent != t.Parent {
 		return false
 	}
 	for k, v := range f.Labels {

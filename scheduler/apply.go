@@ -35,6 +35,8 @@ func (c *Core) apply(r *Record) error {
 		return c.applyImage(r)
 	case recMeta:
 		return c.applyMeta(r)
+	case recCut:
+		return c.applyCut(r)
 	}
 	t := c.bySeq(r.Seq)
 	if t == nil {
@@ -54,7 +56,7 @@ func (c *Core) apply(r *Record) error {
 		c.applyStarted(t, r)
 		return nil
 	}
-	if t.state.active() && (r.Kind == recPrioritized || r.Kind == recCancelWanted) && t.pool.exec() {
+	if t.state.active() && (r.Kind == recPrioritized || r.Kind == recCancelWanted) && t.pool.exec() && t.shards == nil {
 		defer c.keepAhead(t)() // it stays where it is
 	}
 	c.detach(t)
@@ -65,6 +67,8 @@ func (c *Core) apply(r *Record) error {
 		c.applyAssigned(t, r)
 	case recEnded:
 		c.applyEnded(t, r)
+	case recBegun:
+		c.applyBegun(t, r)
 	case recReturned:
 		ready := t.ready
 		t.last = attempt{}
@@ -84,6 +88,7 @@ func (c *Core) apply(r *Record) error {
 	case recPrioritized:
 		t.priority = r.Priority
 	}
+	c.tally(t, r)
 	c.attach(t)
 	if t.state.final() {
 		t.toCancel = false
@@ -101,8 +106,11 @@ func (t *task) accepts(r *Record) error {
 			return fmt.Errorf("%w: its time has come, but it is %s", models.ErrInvalidTransition, t.state.model())
 		}
 		return nil
-	case recAssigned:
+	case recAssigned, recBegun:
 		next = stateAssigned
+		if (t.shards != nil) != (r.Kind == recBegun) {
+			return fmt.Errorf("%w: only a parent begins by its shards", models.ErrInvalidTransition)
+		}
 		if t.state == statePending && t.reason != reasonQueued {
 			return fmt.Errorf("%w: it is assigned while %s", models.ErrInvalidTransition, t.reason.model())
 		}
@@ -153,7 +161,14 @@ func (c *Core) touch(t *task) {
 		return
 	}
 	t.touched = c.undo.batch
-	c.undo.tasks = append(c.undo.tasks, undoTask{t: t, before: *t, tries: *t.tries})
+	u := undoTask{t: t, before: *t, tries: *t.tries}
+	if t.part != nil {
+		u.round = t.part.round
+	}
+	if t.shards != nil {
+		u.cut = t.shards.cut
+	}
+	c.undo.tasks = append(c.undo.tasks, u)
 }
 
 // attach puts a task where its state says that it belongs; detach takes it away again.
@@ -164,7 +179,9 @@ func (c *Core) attach(t *task) {
 	}
 	p.counts[t.state]++
 	c.states[t.seq] = t.state
+	c.attachShards(t, 1)
 	switch {
+	case t.shards != nil:
 	case t.queued():
 		p.enqueue(t, c.cfg.AgeEvery)
 		p.dirty = true
@@ -190,7 +207,9 @@ func (c *Core) attach(t *task) {
 func (c *Core) detach(t *task) {
 	p := t.pool
 	p.counts[t.state]--
+	c.attachShards(t, -1)
 	switch {
+	case t.shards != nil:
 	case t.queued():
 		if p.dequeue(t) && len(t.class.limits) > 0 {
 			c.emptied = append(c.emptied, t.class)
@@ -223,6 +242,9 @@ func (c *Core) setQueued(t *task, now int64) {
 	t.reason, t.ready = reasonQueued, now
 	if !t.arrived {
 		t.arrived = true
+		if t.shards != nil { // its shards are what arrives
+			return
+		}
 		c.note(note{kind: noteArrived, pool: t.pool, at: now})
 	}
 }
@@ -255,6 +277,10 @@ func (c *Core) applySubmitted(r *Record) error {
 	t := c.newTask(r.Seq, body, spec, r.At)
 	if t.id == "" || c.bySeq(r.Seq) != nil || c.find(t.id) != nil || r.Seq > c.nextSeq+maxSubmission {
 		return fmt.Errorf("%w: task %s is there already, or out of order", errRecord, t.id)
+	}
+	if specHas(t.body, hasItems) {
+		whole := t.document()
+		t.shards = newSharding(&whole)
 	}
 	if err := c.link(t, spec.Dependencies); err != nil {
 		return err
@@ -356,6 +382,10 @@ func (c *Core) applyStarted(t *task, r *Record) {
 	t.pool.counts[t.state]++
 	c.states[t.seq] = t.state
 	t.last.started = r.At
+	if t.shards != nil {
+		t.pool.dirty = true
+		return
+	}
 	c.note(note{kind: noteStarted, pool: t.pool, at: r.At, wait: r.At - t.ready, since: r.At - t.submitted, prio: t.priority})
 }
 
@@ -370,7 +400,9 @@ func (c *Core) applyEnded(t *task, r *Record) {
 	if a.started != 0 {
 		n.run = r.At - a.started
 	}
-	c.note(n)
+	if t.shards == nil {
+		c.note(n)
+	}
 	if r.State.final() {
 		t.state, t.reason, t.text, t.finished = r.State, reasonNone, r.Text, r.At
 		return

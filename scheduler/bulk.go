@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 
 	"loadstar/models"
 )
@@ -62,8 +63,13 @@ func (c *Core) cancel(sel *models.Selection) error {
 	}
 	for _, t := range tasks {
 		switch {
+		case t.part != nil && t.state == stateCancelled && slices.Contains(c.out.Bulk.Changed, t.part.parent.id):
+			c.changed(t) // with its parent, just now
 		case t.state.final():
 			c.refuse(t.id, "it is %s already", t.state.model())
+		case t.shards != nil:
+			c.cancelParent(t)
+			c.changed(t)
 		case t.state == statePending:
 			c.conclude(t, stateCancelled, "cancelled by request")
 			c.changed(t)
@@ -92,8 +98,11 @@ func (c *Core) prioritize(call *PriorityCall) error {
 		}
 		if c.emit(Record{Kind: recPrioritized, Seq: t.seq, Priority: uint8(call.Priority)}) { //nolint:gosec // checked above
 			c.changed(t)
-			if t.state == stateAssigned && t.pool.exec() && t.pool.ahead > 0 { // where it waits, it waits by the old one
+			if t.state == stateAssigned && t.pool.exec() && t.pool.ahead > 0 && t.shards == nil { // where it waits, it waits by the old one
 				c.askBack(c.agent(t.last.agent), t)
+			}
+			if t.shards != nil {
+				c.prioritizeShards(t, uint8(call.Priority)) //nolint:gosec // checked above
 			}
 		}
 	}
@@ -124,6 +133,10 @@ func (c *Core) retry(call *RetryCall) error {
 		}
 	}
 	for _, t := range dependenciesFirst(tasks, chosen) {
+		if t.shards != nil && t.state == stateSuccess && t.shards.cut.bad.shards > 0 {
+			c.retryShards(t)
+			continue
+		}
 		if why := c.whyNoRetry(t); why != "" {
 			c.refuse(t.id, "%s", why)
 			continue

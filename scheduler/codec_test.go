@@ -12,11 +12,11 @@ import (
 
 func anyRecord(t *rapid.T) Record {
 	text := rapid.StringN(0, 20, -1)
-	r := Record{Kind: RecordKind(rapid.IntRange(1, 15).Draw(t, "kind")), At: rapid.Int64().Draw(t, "at") / 4}
+	r := Record{Kind: rapid.SampledFrom([]RecordKind{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, recBegun, recCut}).Draw(t, "kind"), At: rapid.Int64().Draw(t, "at") / 4}
 	switch r.Kind {
-	case recSubmitted, recImage:
+	case recSubmitted, recImage, recCut:
 		r.Seq, r.Body = rapid.Uint64().Draw(t, "seq"), []byte(text.Draw(t, "body"))
-	case recReady, recReturned, recCancelWanted, recRetried, recStarted:
+	case recReady, recReturned, recCancelWanted, recRetried, recStarted, recBegun:
 		r.Seq, r.Text = rapid.Uint64().Draw(t, "seq"), text.Draw(t, "text")
 	case recAssigned:
 		r.Seq, r.Lease = rapid.Uint64().Draw(t, "seq"), Lease(rapid.Uint64().Draw(t, "lease"))

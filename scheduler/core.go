@@ -183,6 +183,8 @@ type undoTask struct {
 	t      *task
 	before task
 	tries  tries
+	cut    cutting // of a parent
+	round  int32   // of a shard
 	isNew  bool
 }
 
@@ -390,6 +392,12 @@ func (c *Core) Rollback() {
 		*e.t = e.before
 		if e.t.tries != c.notTried {
 			*e.t.tries = e.tries
+		}
+		if e.t.part != nil {
+			e.t.part.round = e.round
+		}
+		if e.t.shards != nil {
+			e.t.shards.cut = e.cut
 		}
 		e.t.queueAt, e.t.timerAt, e.t.activeAt = queue.Absent, queue.Absent, queue.Absent
 		c.attach(e.t)

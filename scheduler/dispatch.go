@@ -19,6 +19,7 @@ func (c *Core) moveOn() {
 		for _, p := range c.poolList {
 			if p.dirty {
 				p.dirty, again = false, true
+				c.feed(p)
 				c.dispatch(p)
 				c.reconcile(p)
 			}
@@ -193,6 +194,10 @@ func (c *Core) assign(t *task, a *agentState, w *worker, doc models.TaskSpec) bo
 		return false
 	}
 	c.told(t)
+	c.parentBegins(t)
+	if t.part != nil {
+		doc = doc.ForItems(t.part.parent.id)
+	}
 	run := &Run{Kind: t.pool.spec.Kind, URL: t.pool.spec.URL, Worker: r.Worker, Task: doc, Attempt: int(t.attempt), Lease: t.lease}
 	if t.pool.exec() {
 		run.Slots = t.pool.shareOf(a).slots()

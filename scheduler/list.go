@@ -24,10 +24,14 @@ type matcher struct {
 	deep   bool     // labels or text: the document must be looked at
 	marks  []string // must stand in the document, where that can be told
 	text   string   // as marks, in any case
+	parent *task    // its shards alone
 }
 
 func (c *Core) matcher(f *models.TaskFilter) *matcher {
-	m := &matcher{filter: f, deep: len(f.Labels) > 0 || f.Text != ""}
+	m := &matcher{filter: f, deep: len(f.Labels) > 0 || f.Text != "" || f.Parent != ""}
+	if f.Parent != "" {
+		m.parent = c.find(f.Parent)
+	}
 	for s := range m.states {
 		m.states[s] = len(f.States) == 0
 	}
@@ -71,6 +75,12 @@ func (m *matcher) matches(t *task) bool {
 	if !m.deep {
 		return true
 	}
+	if f := m.filter; f.Parent != "" && (m.parent == nil || t.part == nil || t.part.parent != m.parent) {
+		return false
+	}
+	if len(m.filter.Labels) == 0 && m.filter.Text == "" {
+		return true
+	}
 	for _, s := range m.marks {
 		if !strings.Contains(t.body, s) {
 			return false
@@ -79,7 +89,7 @@ func (m *matcher) matches(t *task) bool {
 	if m.text != "" && !containsFold(t.body, m.text) {
 		return false
 	}
-	view := models.Task{TaskSpec: t.document(), State: t.state.model()}
+	view := models.Task{TaskSpec: t.document(), State: t.state.model(), Parent: m.filter.Parent}
 	return m.filter.Matches(&view)
 }
 

@@ -19,7 +19,9 @@ type pool struct {
 	patch      models.PoolPatch // the changes made to what was configured
 	configured bool
 	counts     [stateCount]int
-	waiting    int // tasks blocked, scheduled or in backoff
+	heads      int     // parents that are ASSIGNED or RUNNING: no agent has them
+	parents    []*task // those that are not final
+	waiting    int     // tasks blocked, scheduled or in backoff
 
 	caps    []capRule // its own
 	shapes  map[string]*shape
@@ -104,7 +106,8 @@ func (c *Core) addPool(spec models.PoolSpec) *pool {
 	return p
 }
 
-func (p *pool) busy() int { return p.counts[stateAssigned] + p.counts[stateRunning] }
+// busy is how many tasks agents have.
+func (p *pool) busy() int { return p.counts[stateAssigned] + p.counts[stateRunning] - p.heads }
 
 // exec reports whether the core itself counts the pool's slots: nothing is started for them.
 func (p *pool) exec() bool { return p.spec.Kind.Slots() }

@@ -28,6 +28,8 @@ const (
 	recKey          RecordKind = 13 // an idempotency key was used
 	recImage        RecordKind = 14 // snapshots: a whole task
 	recMeta         RecordKind = 15 // snapshots: the counters
+	recBegun        RecordKind = 20 // an agent has a shard of a parent
+	recCut          RecordKind = 21 // a shard was cut from a parent's items
 )
 
 // Record is one change of the durable state. The fields that count depend on Kind.
@@ -46,7 +48,7 @@ type Record struct {
 	Agent    string // assigned
 	Worker   string // assigned
 	Text     string // an error or a reason; pool: its name; key: the key
-	Body     []byte // submitted: the document, see appendSpec; pool: the patch as JSON; key: hash and places; image, meta: see snapshot.go
+	Body     []byte // submitted: the document, see appendSpec; pool: the patch as JSON; key: hash and places; image, meta: see snapshot.go; cut: see cutBody
 }
 
 // stateCode is a models.State on disk; the numbers never change.
@@ -128,9 +130,9 @@ func appendRecord(b []byte, r *Record, base int64) []byte {
 	b = binary.AppendVarint(b, r.At-base)
 	switch r.Kind {
 	case recOpened:
-	case recSubmitted, recImage:
+	case recSubmitted, recImage, recCut:
 		b = appendBytes(binary.AppendUvarint(b, r.Seq), r.Body)
-	case recReady, recReturned, recCancelWanted, recRetried, recStarted:
+	case recReady, recReturned, recCancelWanted, recRetried, recStarted, recBegun:
 		b = appendText(binary.AppendUvarint(b, r.Seq), r.Text)
 	case recAssigned:
 		b = binary.AppendUvarint(b, r.Seq)
@@ -182,9 +184,9 @@ func decodeRecord(b []byte, base int64, r *Record) (n int, err error) {
 	r.At = base + d.varint()
 	switch r.Kind {
 	case recOpened:
-	case recSubmitted, recImage:
+	case recSubmitted, recImage, recCut:
 		r.Seq, r.Body = d.uvarint(), d.bytes()
-	case recReady, recReturned, recCancelWanted, recRetried, recStarted:
+	case recReady, recReturned, recCancelWanted, recRetried, recStarted, recBegun:
 		r.Seq, r.Text = d.uvarint(), d.text()
 	case recAssigned:
 		r.Seq, r.Lease = d.uvarint(), Lease(d.uvarint())

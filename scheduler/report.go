@@ -212,6 +212,7 @@ func (c *Core) started(a *agentState, s *Started) {
 func (c *Core) begin(t *task, when time.Time) {
 	if c.emit(Record{Kind: recStarted, Seq: t.seq, At: c.within(t.last.assigned, when)}) {
 		c.told(t)
+		c.parentBegins(t)
 	}
 }
 
@@ -337,6 +338,12 @@ func (c *Core) conclude(t *task, s stateCode, why string) {
 
 // cascade cancels those that can no longer run because of t.
 func (c *Core) cascade(t *task) {
+	if t.part != nil {
+		c.shardEnded(t)
+	}
+	if t.shards != nil {
+		c.stopShards(t, fmt.Sprintf("its parent %s ended %s", t.id, t.state.model()))
+	}
 	work := []*task{t}
 	for len(work) > 0 {
 		t, work = work[len(work)-1], work[:len(work)-1]

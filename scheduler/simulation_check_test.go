@@ -272,6 +272,9 @@ func sameTask(x, y *task) bool {
 		x.pool.spec.Name != y.pool.spec.Name || x.last != y.last || !slices.Equal(x.past, y.past) || !sameNeed(&x.class.need, &y.class.need) {
 		return false
 	}
+	if !sameShards(x, y) {
+		return false
+	}
 	same := func(a, b []*task) bool {
 		return slices.EqualFunc(a, b, func(a, b *task) bool { return a.seq == b.seq })
 	}
@@ -295,6 +298,7 @@ func sameNeed(x, y *route.Need) bool {
 func TestNoDurableFieldIsForgotten(t *testing.T) {
 	known := map[reflect.Type]string{
 		reflect.TypeFor[task](): "id body seq submitted ready wake tries attempt state reason priority arrived toCancel rule retries deadline pool class links" +
+			" shards part" + // see sameShards
 			" queueAt timerAt activeAt touched", // of these, none is durable
 		reflect.TypeFor[tries]():   "finished text lease retried deaths last past",
 		reflect.TypeFor[attempt](): "agent worker text assigned started finished number exit hasExit outcome",

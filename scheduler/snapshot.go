@@ -99,6 +99,8 @@ const (
 	imageToCancel
 	imageLast
 	imageAsks
+	imageParent
+	imagePart
 )
 
 // appendImage writes everything durable of a task; applyImage reads it. Beside
@@ -130,6 +132,12 @@ func (t *task) appendImage(b []byte, base int64) []byte {
 	if t.class.need.Asks() {
 		flags |= imageAsks
 	}
+	if t.shards != nil {
+		flags |= imageParent
+	}
+	if t.part != nil {
+		flags |= imagePart
+	}
 	b = append(b, byte(t.state), byte(t.reason), t.priority, flags)
 	if t.class.need.Asks() {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(t.class.need.MilliCPU)), uint64(t.class.need.Memory)) //nolint:gosec // not negative
@@ -146,6 +154,13 @@ func (t *task) appendImage(b []byte, base int64) []byte {
 	}
 	if t.last.number > 0 {
 		b = t.last.appendTo(b, base)
+	}
+	if t.shards != nil {
+		b = t.shards.appendTo(b)
+	}
+	if t.part != nil {
+		b = binary.AppendUvarint(b, t.part.parent.seq)
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(t.part.items)), uint64(t.part.round)) //nolint:gosec // neither is negative
 	}
 	return b
 }
@@ -246,6 +261,12 @@ func (c *Core) applyImage(r *Record) error {
 	if had.lease != 0 || had.finished != 0 || had.text != "" || had.last.number != 0 {
 		own := had
 		t.tries = &own
+	}
+	if flags&imageParent != 0 {
+		t.shards = d.sharding(body)
+	}
+	if flags&imagePart != 0 {
+		t.part = c.part(&d)
 	}
 	switch {
 	case d.err != nil:

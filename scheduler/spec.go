@@ -51,7 +51,10 @@ const (
 	hasResources
 	hasLabels
 	hasWishes // what of the affinity is not near
-	specBits  = iota
+	hasItems
+	hasShard
+	hasMaxFailures
+	specBits = iota
 )
 
 // specFlags says which fields of a document are there.
@@ -61,6 +64,7 @@ func specFlags(s *models.TaskSpec) (flags uint64) {
 		len(s.Capabilities) > 0, s.Affinity != nil, len(s.Run) > 0, s.HTTP != nil, len(s.Input) > 0, len(s.Env) > 0, s.Dir != "",
 		s.Stdin != "", s.Timeout != 0, s.Retries != 0, s.Backoff != 0, s.NotBefore != nil, s.Deadline != nil, s.Resources != nil, len(s.Labels) > 0,
 		s.Affinity != nil && (len(s.Affinity.Capabilities) > 0 || s.Affinity.Label != "" || s.Affinity.Data != "" || s.Affinity.AntiAffinity != ""),
+		s.Items != nil, s.Shard != 0, s.MaxFailures != 0,
 	} {
 		if there {
 			flags |= 1 << i
@@ -148,6 +152,11 @@ func appendSpec(b []byte, s *models.TaskSpec) ([]byte, error) {
 		b = appendTexts(b, a.Capabilities)
 		b = appendText(appendText(appendText(b, a.Label), a.Data), a.AntiAffinity)
 	}
+	if has(hasItems) {
+		b = appendItems(b, s.Items)
+	}
+	number(hasShard, int64(s.Shard))
+	number(hasMaxFailures, int64(s.MaxFailures))
 	return b, nil
 }
 
@@ -266,6 +275,15 @@ func (d *specReader) spec(s *models.TaskSpec) error {
 			a := s.Affinity
 			a.Capabilities, a.Label, a.Data, a.AntiAffinity = d.texts(), d.text(), d.text(), d.text()
 		}
+	}
+	if has(hasItems) {
+		s.Items = d.items()
+	}
+	if has(hasShard) {
+		s.Shard = models.ShardSize(d.varint())
+	}
+	if has(hasMaxFailures) {
+		s.MaxFailures = int(d.varint())
 	}
 	if len(d.s) > 0 {
 		d.fail("%d bytes follow a task's document", len(d.s))
@@ -429,4 +447,31 @@ func (d *specReader) moment() *time.Time {
 		t = t.In(time.FixedZone("", int(offset)))
 	}
 	return &t
+}
+
+// appendItems writes a range as its step, which is not 0, its ends; a list as 0, its
+// length and its packed texts.
+func appendItems(b []byte, it *models.Items) []byte {
+	if from, to, step, ok := it.Range(); ok {
+		return binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, step), from), to)
+	}
+	b = binary.AppendUvarint(binary.AppendVarint(b, 0), uint64(it.Len())) //nolint:gosec // not negative
+	return appendText(b, it.Packed())
+}
+
+func (d *specReader) items() *models.Items {
+	if step := d.varint(); step != 0 {
+		from, to := d.varint(), d.varint()
+		it, err := models.NewRange(from, to, step)
+		if err != nil {
+			d.fail("the items of a task's document: %v", err)
+		}
+		return &it
+	}
+	n := d.count()
+	it, ok := models.PackedItems(d.text(), n)
+	if !ok {
+		d.fail("the items of a task's document are damaged")
+	}
+	return &it
 }

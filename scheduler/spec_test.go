@@ -24,6 +24,9 @@ func fill(tb testing.TB, v reflect.Value, n *int) {
 	case v.Type() == reflect.TypeFor[time.Time]():
 		v.Set(reflect.ValueOf(time.Date(2026, 11, *n%28+1, 8, 0, 0, *n, time.FixedZone("", 3600))))
 		return
+	case v.Type() == reflect.TypeFor[models.Items]():
+		v.Set(reflect.ValueOf(models.NewItems([]string{"a", "", fmt.Sprint(*n)})))
+		return
 	}
 	switch v.Kind() {
 	case reflect.String:
@@ -69,8 +72,14 @@ func TestEveryFieldOfADocumentReadsBack(t *testing.T) {
 	odd := models.NewTaskSpec()
 	odd.Affinity, odd.Resources = &models.Affinity{}, &models.Resources{}
 	at := time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	tens, err := models.NewRange(100, -100, -10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranged := models.NewTaskSpec()
+	ranged.Items, ranged.Shard = &tens, models.ShardAuto
 	odd.Deadline, odd.Pool, odd.Input = &at, "gpu", json.RawMessage(`[1]`)
-	for name, want := range map[string]models.TaskSpec{"all": full(t), "small": small, "odd": odd, "none": models.NewTaskSpec()} {
+	for name, want := range map[string]models.TaskSpec{"all": full(t), "range": ranged, "small": small, "odd": odd, "none": models.NewTaskSpec()} {
 		b, err := appendSpec([]byte("before"), &want)
 		if err != nil {
 			t.Fatal(err)

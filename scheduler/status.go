@@ -18,7 +18,7 @@ func (c *Core) DecisionInput(name string, now time.Time, interval, lag time.Dura
 	}
 	ns := now.UnixNano()
 	in := models.DecisionInput{
-		Now: now, Ready: p.ready(), Busy: p.held(), Starting: p.starting, Queued: c.runnable(p) + p.ahead,
+		Now: now, Ready: p.ready(), Busy: p.held(), Starting: p.starting, Queued: c.runnable(p) + p.ahead + c.uncut(p),
 		OldestWaitS: p.oldestWait(ns), ArrivalsPerS: p.measure.arrivalRate(ns),
 		ServiceS: p.measure.mean, ServiceCV2: p.measure.cv2(), IntervalS: interval.Seconds(),
 		FreeMemory: -1, HostCPU: -1, HostCPUForecast: -1, Arrived: p.measure.totals.Arrived,
@@ -208,11 +208,21 @@ func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
 			if m.Reason == models.ReasonNoAgent {
 				e.Text = "Nobody can take it: " + m.Detail + "."
 			}
+			if t.shards != nil {
+				c.explainShards(t, fact)
+				break
+			}
 			c.explainQueued(t, now, fact)
 		}
 		for _, d := range t.dependencies() {
 			fact("depends on %s, which is %s", d.id, d.state.model())
 		}
+	case t.state.active() && t.shards != nil:
+		e.Text = fmt.Sprintf("Its shards are on their way: %s.", m.Progress)
+		if t.toCancel {
+			e.Text = fmt.Sprintf("Its shards are being cancelled: %s.", m.Progress)
+		}
+		c.explainShards(t, fact)
 	case t.state.active():
 		e.Text = fmt.Sprintf("Attempt %d is %s on %s.", t.attempt, strings.ToLower(string(m.State)), where(&t.last))
 		if t.toCancel {
@@ -229,7 +239,9 @@ func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
 		}
 	}
 	for i := range m.Attempts {
-		if a := &m.Attempts[i]; a.Outcome != "" {
+		if a := &m.Attempts[i]; a.Outcome != "" && t.shards != nil {
+			fact("attempt %d ended %s%s", a.Attempt, a.Outcome, colon(a.Error))
+		} else if a.Outcome != "" {
 			fact("attempt %d on %s ended %s%s", a.Attempt, a.Agent, a.Outcome, colon(a.Error))
 		}
 	}

@@ -188,6 +188,9 @@ func (c *Core) checkSubmission(s *Submission) (known map[string]int, err error) 
 			known[spec.TaskID] = -1
 			continue
 		}
+		if p := c.shardOf(spec.TaskID); p != nil && !p.state.final() {
+			return nil, fail("task_id", "such ids are kept for the shards of task %q", p.id)
+		}
 		known[spec.TaskID] = i
 		p := c.pools[spec.Pool]
 		if p == nil || !p.configured {

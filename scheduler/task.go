@@ -73,7 +73,9 @@ type task struct {
 	deadline int64 // Unix ns, 0 is none
 	pool     *pool
 	class    *class
-	links    *links // nil where it has no dependencies and nobody depends on it
+	links    *links    // nil where it has no dependencies and nobody depends on it
+	shards   *sharding // of a parent
+	part     *part     // of a shard
 
 	queueAt  int32  // its place in its class's queue
 	timerAt  int32  // its place among the timers
@@ -169,7 +171,10 @@ func (t *task) blocker() *task {
 	return nil
 }
 
-func (t *task) queued() bool { return t.state == statePending && t.reason == reasonQueued }
+// queued reports whether it stands in its pool's queue.
+func (t *task) queued() bool {
+	return t.state == statePending && t.reason == reasonQueued && t.shards == nil
+}
 
 func at(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
@@ -199,6 +204,10 @@ type glance struct {
 	task   task
 	reason models.Reason
 	detail string
+
+	parent   string
+	progress *models.Progress
+	whole    bool // long items are shown, too
 }
 
 func (c *Core) glance(t *task) glance {
@@ -207,6 +216,12 @@ func (c *Core) glance(t *task) glance {
 		own := *t.tries
 		own.past = slices.Clone(own.past)
 		g.task.tries = &own
+	}
+	if t.part != nil {
+		g.parent = t.part.parent.id
+	}
+	if t.shards != nil {
+		g.progress = c.progress(t, false)
 	}
 	if t.state == statePending {
 		g.reason, g.detail = c.reason(t)
@@ -218,8 +233,15 @@ func (c *Core) glance(t *task) glance {
 
 func (c *Core) view(t *task) models.Task {
 	g := c.glance(t)
+	g.whole = true
+	if t.shards != nil {
+		g.progress = c.progress(t, true)
+	}
 	return g.view()
 }
+
+// mostListed is how many bytes of items a listing shows, of one task.
+const mostListed = 4 << 10
 
 // view is the task for a reader. Nothing in it changes later.
 func (g *glance) view() models.Task {
@@ -243,6 +265,10 @@ func (g *glance) view() models.Task {
 	}
 	if t.state.final() {
 		m.FinishedAt = atOrNil(t.finished)
+	}
+	m.Parent, m.Progress = g.parent, g.progress
+	if m.Items != nil && !g.whole && len(m.Items.Packed()) > mostListed {
+		m.Items = nil
 	}
 	return m
 }

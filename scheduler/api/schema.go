@@ -18,6 +18,8 @@ func aliasTypes(r huma.Registry) {
 		reflect.TypeFor[models.Bytes]():      reflect.TypeFor[bytesSchema](),
 		reflect.TypeFor[models.State]():      reflect.TypeFor[stateSchema](),
 		reflect.TypeFor[models.PoolPolicy](): reflect.TypeFor[policySchema](),
+		reflect.TypeFor[models.Items]():      reflect.TypeFor[itemsSchema](),
+		reflect.TypeFor[models.ShardSize]():  reflect.TypeFor[shardSchema](),
 		reflect.TypeFor[huma.ErrorModel]():   reflect.TypeFor[wire.Problem](),
 	} {
 		r.RegisterTypeAlias(t, alias)
@@ -54,6 +56,32 @@ func (bytesSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: "An amount such as 512MiB or 2GB; a number is bytes",
 		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeNumber, Minimum: &low}},
+	}
+}
+
+type itemsSchema struct{}
+
+func (itemsSchema) Schema(huma.Registry) *huma.Schema {
+	least, most := 2, 3
+	text, number := &huma.Schema{Type: huma.TypeString}, &huma.Schema{Type: huma.TypeNumber}
+	return &huma.Schema{
+		Description: "Texts, or a range of integers: its ends, and a step where it is not 1",
+		OneOf: []*huma.Schema{
+			{Type: huma.TypeArray, Items: &huma.Schema{OneOf: []*huma.Schema{text, number}}},
+			{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
+				"range": {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeInteger}, MinItems: &least, MaxItems: &most},
+			}, Required: []string{"range"}},
+		},
+	}
+}
+
+type shardSchema struct{}
+
+func (shardSchema) Schema(huma.Registry) *huma.Schema {
+	low := 1.0
+	return &huma.Schema{
+		Description: "Items a shard; auto lets measurements decide",
+		OneOf:       []*huma.Schema{{Type: huma.TypeString, Enum: []any{"auto"}}, {Type: huma.TypeInteger, Minimum: &low}},
 	}
 }
 

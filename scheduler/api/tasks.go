@@ -152,6 +152,7 @@ type listInput struct {
 	State  []string `query:"state,explode" doc:"Only tasks in this state; repeat it or separate several by commas"`
 	Pool   string   `query:"pool" doc:"Only tasks of this pool"`
 	Label  []string `query:"label,explode" doc:"Only tasks with this label, as key=value; repeat it for several"`
+	Parent string   `query:"parent" maxLength:"200" doc:"Only shards of this task"`
 	Text   string   `query:"text" maxLength:"1000" doc:"Only tasks with this in their id, description or command"`
 	Limit  int      `query:"limit" minimum:"0" maximum:"10000" doc:"At most so many a page; 0 is the daemon's own number"`
 	Cursor string   `query:"cursor" maxLength:"1000" doc:"Where the last page ended: its next"`
@@ -159,7 +160,7 @@ type listInput struct {
 }
 
 func (in *listInput) filter() (models.TaskFilter, error) {
-	f := models.TaskFilter{Pool: in.Pool, Text: in.Text, Limit: in.Limit, Cursor: in.Cursor, Oldest: in.Oldest}
+	f := models.TaskFilter{Pool: in.Pool, Text: in.Text, Parent: in.Parent, Limit: in.Limit, Cursor: in.Cursor, Oldest: in.Oldest}
 	for _, text := range in.State {
 		for name := range strings.SplitSeq(text, ",") {
 			if name = strings.TrimSpace(name); name != "" {

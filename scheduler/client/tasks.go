@@ -109,6 +109,7 @@ func filterQuery(f models.TaskFilter) url.Values {
 	}
 	setText(q, "pool", f.Pool)
 	setText(q, "text", f.Text)
+	setText(q, "parent", f.Parent)
 	setText(q, "cursor", f.Cursor)
 	setInt(q, "limit", f.Limit)
 	if f.Oldest {

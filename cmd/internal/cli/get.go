@@ -67,6 +67,7 @@ func (p *page) task(t *models.Task) {
 	if t.HTTP != nil {
 		p.pair("request", strings.TrimSpace(t.HTTP.String()))
 	}
+	p.items(t)
 	p.pair("input", string(t.Input))
 	p.pair("directory", t.Dir)
 	p.pair("environment", pairs(t.Env))
@@ -90,6 +91,40 @@ func (p *page) task(t *models.Task) {
 	p.pair("waited", p.waited(t))
 	p.pair("ran", p.ran(t))
 	p.attempts(t.Attempts)
+}
+
+// items writes what a task is done for, and how far it is.
+func (p *page) items(t *models.Task) {
+	p.pair("shard of", t.Parent)
+	if t.Items != nil {
+		text := plural(t.Items.Len(), "item")
+		switch from, to, step, ok := t.Items.Range(); {
+		case ok && step == 1:
+			text += fmt.Sprintf(", %d to %d", from, to)
+		case ok:
+			text += fmt.Sprintf(", %d to %d by %d", from, to, step)
+		case t.Items.Len() <= 10:
+			text = strings.Join(t.Items.Texts(), ", ")
+		}
+		p.pair("items", text)
+	}
+	g := t.Progress
+	if g == nil {
+		return
+	}
+	text := fmt.Sprintf("%d of %d items done", g.Done, g.Items)
+	if g.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", g.Failed)
+	}
+	if g.EtaS != nil {
+		text += ", " + seconds(*g.EtaS) + " to go"
+	}
+	p.pair("progress", text)
+	p.pair("shards", fmt.Sprintf("%d cut, %d done, %d failed, %d items in the next", g.Shards, g.ShardsDone, g.ShardsFailed, g.Grain))
+	if g.ItemMS != nil && g.OverheadMS != nil {
+		p.pair("measured", fmt.Sprintf("%s an item, %s a shard beside them", seconds(*g.ItemMS/1e3), seconds(*g.OverheadMS/1e3)))
+	}
+	p.pair("failed items", strings.Join(g.FailedItems, ", "))
 }
 
 func (p *page) limits(t *models.Task) {

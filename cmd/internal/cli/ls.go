@@ -156,5 +156,8 @@ func what(t *models.Task) string {
 	if t.State == models.Failed && t.Error != "" {
 		return t.Error
 	}
+	if t.Progress != nil {
+		return t.Progress.String() + ": " + t.TaskSpec.String()
+	}
 	return t.TaskSpec.String()
 }

@@ -15,6 +15,7 @@ type filter struct {
 	pool   string
 	labels []string
 	text   string
+	parent string
 	dead   bool
 	all    bool
 }
@@ -26,6 +27,7 @@ func (f *filter) flags(cmd *cobra.Command, acting bool) {
 	fl.StringArrayVar(&f.labels, "label", nil, "tasks with this label, `KEY=VALUE` (several: all must match)")
 	fl.BoolVar(&f.dead, "dead", false, "tasks that failed for good; the same as --state FAILED")
 	fl.StringVar(&f.text, "text", "", "tasks with this `TEXT` in id, description or command")
+	fl.StringVar(&f.parent, "parent", "", "shards of this task, `ID`")
 	if acting {
 		fl.BoolVar(&f.all, "all", false, "every task that the command can act on")
 	}
@@ -37,7 +39,7 @@ func (f *filter) flags(cmd *cobra.Command, acting bool) {
 }
 
 func (f *filter) filter() (models.TaskFilter, error) {
-	out := models.TaskFilter{Pool: f.pool, Text: f.text}
+	out := models.TaskFilter{Pool: f.pool, Text: f.text, Parent: f.parent}
 	for _, s := range f.states {
 		state, err := models.ParseState(strings.TrimSpace(s))
 		if err != nil {
@@ -91,7 +93,7 @@ func (f *filter) selection(ids []string, actable ...models.State) (models.Select
 	case len(ids) > 0:
 		return models.Selection{IDs: ids}, nil
 	case tf.Empty() && !f.all:
-		return models.Selection{}, usage("name tasks by id, by a filter (--state, --dead, --pool, --label, --text), or --all")
+		return models.Selection{}, usage("name tasks by id, by a filter (--state, --dead, --pool, --label, --text, --parent), or --all")
 	}
 	if len(tf.States) == 0 {
 		tf.States = actable

@@ -41,6 +41,7 @@ type submitFlags struct {
 	notBefore, deadline                          string
 	cpu                                          float64
 	memory                                       string
+	items                                        itemFlags
 }
 
 func (a *program) submitCmd() *cobra.Command {
@@ -96,6 +97,10 @@ go in several such batches, and it says so.`,
 	fl.StringVar(&f.deadline, "deadline", "", "FAILED if not started by this `TIME`: RFC 3339, or from now as 10m")
 	fl.Float64Var(&f.cpu, "cpu", 0, "`CORES` that it asks for")
 	fl.StringVar(&f.memory, "memory", "", "`AMOUNT` of memory that it asks for, as 512MiB")
+	fl.StringVar(&f.items.items, "items", "", "run it for each of `ITEMS`: FROM..TO, or with commas between them; {} in the command stands for them")
+	fl.StringVar(&f.items.from, "items-from", "", "likewise for each line of `FILE`, - is standard input")
+	fl.StringVar(&f.items.shard, "shard", "", "`N` items at a time, or auto (default 1)")
+	fl.IntVar(&f.items.maxFailures, "max-failures", 0, "put up with `K` shards that fail before the rest is cancelled")
 	fl.StringArrayVar(&f.labels, "label", nil, "label `KEY=VALUE` (repeat)")
 	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"critical", "high", "normal", "low"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("file", "json", "ndjson", "jsonl")
@@ -146,7 +151,11 @@ func (a *program) submit(cmd *cobra.Command, f submitFlags, command []string) er
 func (a *program) specs(cmd *cobra.Command, f submitFlags, command []string) (specs []models.TaskSpec, source string, err error) {
 	if f.file == "" {
 		spec, err := a.fromFlags(f, command)
-		return []models.TaskSpec{spec}, "", err
+		if err != nil {
+			return nil, "", err
+		}
+		specs, err := a.spread(spec)
+		return specs, "", err
 	}
 	if len(command) > 0 {
 		return nil, "", usage("either --file or a command, not both")
@@ -170,15 +179,15 @@ func (a *program) specs(cmd *cobra.Command, f submitFlags, command []string) (sp
 }
 
 func taskFlags() []string {
-	return []string{
+	return append(itemFlagNames(),
 		"id", "description", "priority", "after", "on-dependency-failure", "assigned-to", "pool", "capabilities", "near", "prefer", "near-label", "data", "anti-affinity", "input", "http", "http-method", "http-header", "http-body", "env",
 		"inherit-env", "dir", "stdin", "timeout", "retries", "backoff", "not-before", "deadline", "cpu", "memory", "label",
-	}
+	)
 }
 
 func (a *program) fromFlags(f submitFlags, command []string) (models.TaskSpec, error) {
 	s := models.NewTaskSpec()
-	if len(command) == 0 && f.input == "" && f.description == "" && f.address == "" && f.body == "" {
+	if len(command) == 0 && f.input == "" && f.description == "" && f.address == "" && f.body == "" && f.items.items == "" && f.items.from == "" {
 		return s, usage("nothing to do: give a command after --, or --file, or --input for a stdio pool, or --http")
 	}
 	s.TaskID, s.Description, s.AssignedTo, s.OnDependencyFailure = f.id, f.description, f.assignedTo, f.onFailure
@@ -198,7 +207,7 @@ func (a *program) fromFlags(f submitFlags, command []string) (models.TaskSpec, e
 		}
 		s.Input = json.RawMessage(f.input)
 	}
-	for _, fill := range []func(*models.TaskSpec) error{f.request, f.amounts, a.times(f), a.surroundings(f)} {
+	for _, fill := range []func(*models.TaskSpec) error{f.request, f.amounts, a.times(f), a.surroundings(f), f.items.fill(a.in)} {
 		if err := fill(&s); err != nil {
 			return s, err
 		}
