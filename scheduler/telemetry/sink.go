@@ -3,10 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +15,14 @@ const MinBytes = 64 << 10
 
 // Config configures a Sink.
 type Config struct {
-	// File is where the lines go; needed. It is made, or appended to.
+	// File is where the lines go. It is made, or appended to. One of File, Publish and
+	// OTLP is needed.
 	File string
+	// Publish sends lines as one message of at most 64 KiB, as to a NATS subject. It
+	// must not wait for anybody.
+	Publish func(lines []byte) error
+	// OTLP is where spans go, in JSON over HTTP, as in http://localhost:4318/v1/traces.
+	OTLP string
 	// MaxBytes bounds File: before it grows beyond that it becomes File.1, in the
 	// place of the one before. At least MinBytes. Default: 64 MiB.
 	MaxBytes models.Bytes
@@ -46,8 +49,10 @@ func (c Config) withDefaults() Config {
 // Validate checks the configuration; the error is a *models.FieldError.
 func (c *Config) Validate() error {
 	switch {
-	case c.File == "":
+	case c.File == "" && c.Publish == nil && c.OTLP == "":
 		return models.Invalid("telemetry_file", "it is empty")
+	case c.OTLP != "" && !isHTTP(c.OTLP):
+		return models.Invalid("telemetry", "%q is not an http or https address", c.OTLP)
 	case c.MaxBytes != 0 && c.MaxBytes < MinBytes:
 		return models.Invalid("telemetry_max_bytes", "%d is less than %d", int64(c.MaxBytes), MinBytes)
 	case c.Buffer < 0:
@@ -59,7 +64,18 @@ func (c *Config) Validate() error {
 // portion is how many steps wait in one place of the channel.
 const portion = 1000
 
-// Sink writes steps to a file.
+// target is what steps go to.
+type target interface {
+	append(b []byte, s *models.TaskStep) []byte
+	// send sends everything that was appended to b, or none of it.
+	send(b []byte) error
+	// most is how many bytes are gathered before they are sent.
+	most() int
+	name() string
+	close() error
+}
+
+// Sink writes steps to a file, or sends them on.
 type Sink struct {
 	cfg     Config
 	steps   chan []models.TaskStep
@@ -69,17 +85,15 @@ type Sink struct {
 	ran     atomic.Bool
 
 	// Of the goroutine of Run.
-	file    *os.File
-	size    int64
-	encoder encoder
-	lines   []byte // not yet in the file
-	count   uint64 // lines in it
-	told    uint64 // dropped steps that were logged
-	failed  bool   // the last write failed, and that was logged
+	to     target
+	lines  []byte // not yet in the file
+	count  uint64 // lines in it
+	told   uint64 // dropped steps that were logged
+	failed bool   // the last write failed, and that was logged
 }
 
-// New opens the file. Nothing is written before Run, which must be called: it
-// closes the file.
+// New opens what steps go to. Nothing is written before Run, which must be called:
+// it closes that.
 func New(cfg Config) (*Sink, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -87,7 +101,16 @@ func New(cfg Config) (*Sink, error) {
 	cfg = cfg.withDefaults()
 	const spare = 16
 	s := &Sink{cfg: cfg, used: make(chan []models.TaskStep, spare), steps: make(chan []models.TaskStep, (cfg.Buffer+portion-1)/portion)}
-	if err := s.open(); err != nil {
+	var err error
+	switch {
+	case cfg.OTLP != "":
+		s.to = newOTLP(cfg.OTLP)
+	case cfg.Publish != nil:
+		s.to = &subject{publish: cfg.Publish}
+	default:
+		s.to, err = openFile(cfg.File, cfg.MaxBytes)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -128,7 +151,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	if s.ran.Swap(true) {
 		return errors.New("the telemetry has already run")
 	}
-	defer func() { _ = s.file.Close() }()
+	defer func() { _ = s.to.close() }()
 	check := time.NewTicker(5 * time.Second)
 	defer check.Stop()
 	for {
@@ -152,14 +175,10 @@ func (s *Sink) Run(ctx context.Context) error {
 	}
 }
 
-// flushAt is how many bytes are gathered while more steps wait: a write of the
-// system's costs less a byte the more it has.
-func (s *Sink) flushAt() int { return int(min(256<<10, s.cfg.MaxBytes/4)) }
-
 func (s *Sink) write(batch []models.TaskStep) {
-	most := s.flushAt()
+	most := s.to.most()
 	for i := range batch {
-		s.lines = s.encoder.append(s.lines, &batch[i])
+		s.lines = s.to.append(s.lines, &batch[i])
 		s.count++
 		if len(s.lines) >= most {
 			s.flush()
@@ -174,20 +193,12 @@ func (s *Sink) write(batch []models.TaskStep) {
 	}
 }
 
-// flush brings the gathered lines into the file, whole, or drops them.
+// flush sends what is gathered, whole, or drops it.
 func (s *Sink) flush() {
 	if s.count == 0 {
 		return
 	}
-	err := s.rotate(int64(len(s.lines)))
-	if err == nil {
-		var n int
-		if n, err = s.file.Write(s.lines); err != nil && n > 0 {
-			err = errors.Join(err, s.file.Truncate(s.size)) // no half a line
-		}
-	}
-	if err == nil {
-		s.size += int64(len(s.lines))
+	if err := s.to.send(s.lines); err == nil {
 		s.written.Add(s.count)
 		s.failed = false
 	} else {
@@ -195,49 +206,10 @@ func (s *Sink) flush() {
 		s.told += s.count // the error stands for them
 		if !s.failed {
 			s.failed = true
-			s.cfg.Logger.Warn("telemetry cannot be written and is dropped until it can", "file", s.cfg.File, "err", err)
+			s.cfg.Logger.Warn("telemetry cannot be written and is dropped until it can", "to", s.to.name(), "err", err)
 		}
 	}
 	s.lines, s.count = s.lines[:0], 0
-}
-
-// rotate makes room for more bytes.
-func (s *Sink) rotate(more int64) error {
-	if s.size == 0 || s.size+more <= int64(s.cfg.MaxBytes) {
-		return nil
-	}
-	if err := os.Rename(s.cfg.File, s.cfg.File+".1"); err != nil {
-		return fmt.Errorf("rotate the telemetry: %w", err)
-	}
-	old := s.file
-	if err := s.open(); err != nil {
-		return errors.Join(err, os.Rename(s.cfg.File+".1", s.cfg.File))
-	}
-	return old.Close()
-}
-
-// open opens the file to go on behind what is in it; a line that a crash has torn
-// is ended.
-func (s *Sink) open() error {
-	f, err := os.OpenFile(s.cfg.File, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("telemetry file: %w", err)
-	}
-	size, err := f.Seek(0, io.SeekEnd)
-	last := []byte{'\n'}
-	if err == nil && size > 0 {
-		_, err = f.ReadAt(last, size-1)
-	}
-	if err == nil && last[0] != '\n' {
-		var n int
-		n, err = f.WriteString("\n")
-		size += int64(n)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("telemetry file: %w", err), f.Close())
-	}
-	s.file, s.size = f, size
-	return nil
 }
 
 // tell logs what was dropped since it last did.

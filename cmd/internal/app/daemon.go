@@ -50,20 +50,21 @@ type Daemon struct {
 	self    self
 	leads   atomic.Pointer[map[string]time.Duration] // by pool
 
-	lock      *journal.Lock
-	journal   *journal.Journal
-	history   *history.Store
-	collector *collector.Collector
-	predictor *predictor.Service
-	logs      *worker.LogStore
-	agent     *agent.Local
-	telemetry *telemetry.Sink // nil where it is off
-	fleet     *fleet          // nil where no agents of other hosts may join
-	alerter   *alert.Alerter  // likewise
-	scheduler *scheduler.Service
-	api       *api.API
-	listeners []net.Listener
-	keda      *kedaServer // nil where it is off
+	lock           *journal.Lock
+	journal        *journal.Journal
+	history        *history.Store
+	collector      *collector.Collector
+	predictor      *predictor.Service
+	logs           *worker.LogStore
+	agent          *agent.Local
+	telemetry      *telemetry.Sink // nil where it is off
+	closeTelemetry func() error
+	fleet          *fleet         // nil where no agents of other hosts may join
+	alerter        *alert.Alerter // likewise
+	scheduler      *scheduler.Service
+	api            *api.API
+	listeners      []net.Listener
+	keda           *kedaServer // nil where it is off
 }
 
 // Open takes the state folder and builds every part; nothing runs yet. The error

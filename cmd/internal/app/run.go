@@ -63,7 +63,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 		return err
 	}
 	var steps scheduler.Telemetry
-	if d.telemetry, err = openTelemetry(d.cfg, d.log); err != nil {
+	if d.telemetry, d.closeTelemetry, err = openTelemetry(d.cfg, d.log); err != nil {
 		return err
 	}
 	if d.telemetry != nil {
@@ -292,6 +292,10 @@ func (d *Daemon) close() {
 	closers := []func() error{}
 	if d.keda != nil {
 		_ = d.keda.listener.Close()
+	}
+	if d.closeTelemetry != nil {
+		closers = append(closers, d.closeTelemetry)
+		d.closeTelemetry = nil
 	}
 	if d.fleet != nil {
 		closers = append(closers, d.fleet.close)

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"loadstar/cmd/internal/app"
 	"loadstar/cmd/internal/config"
@@ -65,5 +69,68 @@ func TestADaemonWritesTelemetryAndCountsIt(t *testing.T) {
 		if !strings.Contains(string(lines), `{"task_id":"told","step":"`+s+`","status":"success"`) {
 			t.Errorf("%s is missing:\n%s", s, lines)
 		}
+	}
+}
+
+func TestTelemetryReachesTheSubjectOfACluster(t *testing.T) {
+	ns, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns.Start()
+	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+	if !ns.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the server does not start")
+	}
+	conn, err := nats.Connect(ns.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	messages := make(chan *nats.Msg, 64)
+	if _, err := conn.ChanSubscribe("steps.here", messages); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.StateDir, cfg.NATS, cfg.Telemetry, cfg.TrainShare = t.TempDir(), ns.ClientURL(), "nats:steps.here", 0
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := app.Open(t.Context(), cfg, app.Options{Version: "test", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	<-d.Ready()
+	c, err := client.New(client.Config{Socket: cfg.SocketPath()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	task := models.NewTaskSpec()
+	task.TaskID, task.Run = "told", []string{"/bin/true"}
+	if _, err := c.Submit(ctx, []models.TaskSpec{task}, ""); err != nil {
+		t.Fatal(err)
+	}
+	var lines string
+	for deadline := time.After(30 * time.Second); strings.Count(lines, "\n") < 5; {
+		select {
+		case m := <-messages:
+			lines += string(m.Data)
+		case <-deadline:
+			t.Fatalf("not five steps:\n%s", lines)
+		}
+	}
+	if !strings.Contains(lines, `{"task_id":"told","step":"finished","status":"success"`) {
+		t.Error(lines)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
 	}
 }

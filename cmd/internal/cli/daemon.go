@@ -40,6 +40,7 @@ func (a *program) daemonCmd() *cobra.Command {
 	fl.String("decision-interval", "2s", "`TIME` between two decisions of a pool's size")
 	fl.String("scale-in-window", "5m", "`TIME` for which a need keeps a pool from shrinking")
 	fl.Float64("train-share", 0.25, "`SHARE` of one core that training may take, 0 is never")
+	fl.String("telemetry", "", "tell each step of tasks to `TARGET`: a file, nats:SUBJECT or otlp:URL")
 	fl.String("task-log-max-bytes", "8MiB", "`AMOUNT` of output kept of one attempt")
 	fl.String("task-logs-max-bytes", "2GiB", "`AMOUNT` of output kept in all")
 	return cmd

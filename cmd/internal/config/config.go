@@ -82,6 +82,9 @@ type Config struct {
 	TaskLogMaxBytes models.Bytes `json:"task_log_max_bytes"`
 	// TaskLogsMaxBytes bounds the output kept of all attempts. Default: 2GiB.
 	TaskLogsMaxBytes models.Bytes `json:"task_logs_max_bytes"`
+	// Telemetry is where the steps that tasks have gone through are told: a file's
+	// path, nats:SUBJECT on the cluster at NATS, or otlp:URL. Default: TelemetryFile.
+	Telemetry string `json:"telemetry"`
 	// TelemetryFile takes a line of JSON for each step that a task has gone through;
 	// a relative path is in StateDir. Default: none.
 	TelemetryFile string `json:"telemetry_file"`
@@ -260,6 +263,12 @@ func (c Config) Validate() error {
 		return models.Invalid("task_log_max_bytes", "%s is less than 4KiB", c.TaskLogMaxBytes)
 	case c.TaskLogsMaxBytes < c.TaskLogMaxBytes:
 		return models.Invalid("task_logs_max_bytes", "%s is less than one attempt's %s", c.TaskLogsMaxBytes, c.TaskLogMaxBytes)
+	case c.Telemetry != "" && c.TelemetryFile != "":
+		return models.Invalid("telemetry", "telemetry_file is set, too: one of them")
+	case strings.HasPrefix(c.Telemetry, "nats:") && c.NATS == "":
+		return models.Invalid("telemetry", "a subject needs a cluster, as nats has it")
+	case strings.HasPrefix(c.Telemetry, "nats:") && !isSubject(strings.TrimPrefix(c.Telemetry, "nats:")):
+		return models.Invalid("telemetry", "%q is not nats:SUBJECT", c.Telemetry)
 	case c.TelemetryMaxBytes < 64<<10:
 		return models.Invalid("telemetry_max_bytes", "%s is less than 64KiB", c.TelemetryMaxBytes)
 	case c.AgentID == "" || notInID.MatchString(c.AgentID):
@@ -298,6 +307,19 @@ func (c Config) checkWork() error {
 		}
 	}
 	return nil
+}
+
+// isSubject reports whether one can publish to a subject, other than Loadstar's own.
+func isSubject(s string) bool {
+	if s == "" || strings.ContainsAny(s, " \t\r\n*>") || strings.HasPrefix(s, "loadstar.") || strings.HasPrefix(s, "$") {
+		return false
+	}
+	for token := range strings.SplitSeq(s, ".") {
+		if token == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Redacted is the configuration without its secrets, for showing.
