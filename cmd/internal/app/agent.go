@@ -89,7 +89,7 @@ func RunAgent(ctx context.Context, cfg config.Config, o AgentOptions, stderr io.
 		o.Slots = allowedCPUs()
 	}
 	load := &hostLoad{probe: host.New()}
-	cpus, memory := load.room()
+	cpus, memory := load.room() //nolint:contextcheck // it reads files of the kernel's
 	hands, err := agent.New(agent.Config{
 		ID: cfg.AgentID, Capabilities: cfg.Capabilities, Slots: o.Slots, CPUs: cpus, MemoryTotal: memory,
 		Weight: cfg.AgentWeight, Weights: agent.Weights(cfg.LoadWeights), Logs: logs, Load: load.read, Heartbeat: o.Heartbeat, KillGrace: cfg.KillGrace.Std(), Logger: log,

@@ -46,11 +46,11 @@ func decodePacket(b []byte) (p packet, err error) {
 	p.flags = b[1]
 	b = b[2:]
 	for _, v := range []*uint64{&p.seq, &p.ack} {
-		n := 0
-		if *v, n = binary.Uvarint(b); n <= 0 {
+		u, n := binary.Uvarint(b)
+		if n <= 0 {
 			return packet{}, errPacket
 		}
-		b = b[n:]
+		*v, b = u, b[n:]
 	}
 	p.data = b
 	return p, nil

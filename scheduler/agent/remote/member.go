@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	mrand "math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -500,7 +501,7 @@ func (v *visit) localName(name string) string { return fmt.Sprintf("%s~%d", name
 // wireName is a worker's name at the daemon; ok is false where it is of another session.
 func (v *visit) wireName(local string) (name string, ok bool) {
 	name, number, _ := strings.Cut(local, "~")
-	return name, number == fmt.Sprint(v.number)
+	return name, number == strconv.Itoa(v.number)
 }
 
 // report takes in what the agent says.
