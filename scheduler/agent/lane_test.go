@@ -2,6 +2,8 @@ package agent
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"loadstar/models"
 	"loadstar/scheduler"
@@ -49,4 +51,36 @@ func TestWhatHasNotBegunIsGivenBackOnRecallAndWhatRunsGoesOn(t *testing.T) {
 	s.expect("returned b/2", "finished c/3 CANCELLED -")
 	s.Send([]scheduler.Command{{Limit: &scheduler.Limit{Pool: "", Slots: 2}}})
 	s.expect("started b/4", "finished b/4 SUCCESS 0")
+}
+
+// A report is only held back while work waits for a slot here, and then by no more
+// than the delay.
+func TestReportsAreGatheredWhileWorkWaitsAndALoneTasksNever(t *testing.T) {
+	s := newStand(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		a, err := New(Config{Slots: 1, Logs: s.logs, BatchMax: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.http.Close()
+		took := func(waiting int32, reports int) time.Duration {
+			a.waiting.Store(waiting)
+			a.outbox.Take()
+			for range reports {
+				a.report(scheduler.Report{Started: &scheduler.Started{}})
+			}
+			began := time.Now()
+			a.gather(nil)
+			return time.Since(began)
+		}
+		for _, c := range []struct {
+			waiting int32
+			reports int
+			want    time.Duration
+		}{{0, 1, 0}, {0, 3, 0}, {1, 0, 0}, {1, 1, 2 * time.Millisecond}, {1, 3, 0}} {
+			if got := took(c.waiting, c.reports); got != c.want {
+				t.Errorf("%d reports while %d attempts wait: held back for %s, want %s", c.reports, c.waiting, got, c.want)
+			}
+		}
+	})
 }

@@ -120,6 +120,7 @@ func (a *Local) enter(ctx context.Context, r *scheduler.Run) {
 	}
 	l.slots = r.Slots
 	l.add(r)
+	a.waiting.Add(1)
 	a.advance(ctx, at.pool)
 }
 
@@ -127,6 +128,7 @@ func (a *Local) enter(ctx context.Context, r *scheduler.Run) {
 func (a *Local) advance(ctx context.Context, pool string) {
 	l := a.lanes[pool]
 	for r := l.next(); r != nil; r = l.next() {
+		a.waiting.Add(-1)
 		key := attemptKey{taskID: r.Task.TaskID, lease: r.Lease}
 		kill := make(chan time.Duration, 1)
 		a.attempts[key].kill = kill
@@ -158,6 +160,7 @@ func (a *Local) takeBack(key attemptKey) bool {
 	if at == nil || at.worker != "" || at.kill != nil || !a.lanes[at.pool].take(key) {
 		return false
 	}
+	a.waiting.Add(-1)
 	delete(a.attempts, key)
 	return true
 }

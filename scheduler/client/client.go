@@ -87,7 +87,7 @@ func New(cfg Config) (*Client, error) {
 		c.start = 30 * time.Second
 	}
 	transport := &http.Transport{
-		MaxIdleConnsPerHost: 8,
+		MaxIdleConnsPerHost: 32,
 		IdleConnTimeout:     time.Minute,
 		DisableCompression:  true,
 		TLSHandshakeTimeout: 10 * time.Second,
