@@ -20,6 +20,7 @@ type logReader struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 	onStop   func()
+	release  func() bool // lets go of the context that would end it; nil where there is none
 
 	mu      sync.Mutex // held by Read, so that Close closes the file after it
 	why     error      // why it was stopped; written before stop is closed
@@ -41,11 +42,8 @@ func (s *LogStore) Follow(ctx context.Context, taskID string, attempt int) (io.R
 		return s.Open(taskID, attempt)
 	}
 	r := &logReader{view: w.view, wake: w.follow(), stop: make(chan struct{})}
-	release := context.AfterFunc(ctx, func() { r.end(io.EOF) })
-	r.onStop = func() {
-		release()
-		w.unfollow(r.wake)
-	}
+	r.onStop = func() { w.unfollow(r.wake) } // before ctx can end it
+	r.release = context.AfterFunc(ctx, func() { r.end(io.EOF) })
 	return r, nil
 }
 
@@ -63,6 +61,9 @@ func (r *logReader) end(err error) {
 // Close ends a Read that waits.
 func (r *logReader) Close() error {
 	r.end(os.ErrClosed)
+	if r.release != nil {
+		r.release()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closeFile()
