@@ -255,7 +255,7 @@ func (s *Service) tellFailed(final []uint64) {
 		return
 	}
 	for _, seq := range final {
-		if t := s.core.bySeq(seq); t != nil && t.state == stateFailed {
+		if t := s.core.bySeq(seq); t != nil && t.state == stateFailed && t.part == nil { // a shard's failure is its parent's to tell
 			s.cfg.Alerts.Offer(t.id)
 		}
 	}

@@ -71,11 +71,12 @@ type Counts struct {
 
 // Alerter gives alerts.
 type Alerter struct {
-	cfg    Config
-	queue  chan string
-	send   []func(context.Context, *Alert) error
-	missed atomic.Uint64 // failures that found the queue full
-	counts struct{ failures, sent, unsent atomic.Uint64 }
+	cfg     Config                                // of the goroutine of Run, as send is
+	send    []func(context.Context, *Alert) error //
+	queue   chan string
+	changes chan Config
+	missed  atomic.Uint64 // failures that found the queue full
+	counts  struct{ failures, sent, unsent atomic.Uint64 }
 }
 
 // New makes an Alerter; the error is a *models.FieldError.
@@ -86,20 +87,42 @@ func New(cfg Config) (*Alerter, error) {
 	if cfg.Task == nil {
 		return nil, models.Invalid("task", "there is no way to find one")
 	}
-	setDefault(&cfg.Every, 10*time.Second)
-	setDefault(&cfg.Timeout, 10*time.Second)
 	setDefault(&cfg.Buffer, 1024)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Alerter{cfg: cfg, queue: make(chan string, cfg.Buffer)}
+	a := &Alerter{cfg: cfg, queue: make(chan string, cfg.Buffer), changes: make(chan Config, 1)}
+	a.adopt(&cfg)
+	return a, nil
+}
+
+// adopt takes over who is told, and how often.
+func (a *Alerter) adopt(cfg *Config) {
+	a.cfg.Command, a.cfg.URL, a.cfg.Every, a.cfg.Timeout = cfg.Command, cfg.URL, cfg.Every, cfg.Timeout
+	setDefault(&a.cfg.Every, 10*time.Second)
+	setDefault(&a.cfg.Timeout, 10*time.Second)
+	a.send = nil
 	if len(cfg.Command) > 0 {
 		a.send = append(a.send, a.run)
 	}
 	if cfg.URL != "" {
 		a.send = append(a.send, a.post)
 	}
-	return a, nil
+}
+
+// Change has the next alert go by the command, the address and the times of another
+// configuration; the rest of it stays. The error is a *models.FieldError. It is for
+// one goroutine at a time.
+func (a *Alerter) Change(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	select { // one that was not taken up yet gives way
+	case <-a.changes:
+	default:
+	}
+	a.changes <- cfg
+	return nil
 }
 
 func setDefault[T comparable](v *T, to T) {
@@ -147,6 +170,11 @@ func (a *Alerter) Run(ctx context.Context) error {
 		}
 		if newest == "" || !quiet {
 			continue
+		}
+		select {
+		case cfg := <-a.changes:
+			a.adopt(&cfg)
+		default:
 		}
 		a.give(ctx, newest, others+a.missed.Swap(0))
 		newest, others, quiet = "", 0, false

@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"loadstar/cmd/internal/config"
 	"loadstar/models"
 	"loadstar/scheduler/alert"
 )
@@ -40,4 +42,18 @@ func alertMetrics(registry *prometheus.Registry, a *alert.Alerter) error {
 		}
 	}
 	return nil
+}
+
+// reloadAlerts changes who is told of failures. From nobody to somebody, and back,
+// takes a restart, which the caller says.
+func (d *Daemon) reloadAlerts(cfg config.Config) {
+	if d.alerter == nil || !cfg.Alerts.On() || reflect.DeepEqual(d.cfg.Alerts, cfg.Alerts) {
+		return
+	}
+	if err := d.alerter.Change(cfg.Alerts.Config()); err != nil {
+		d.log.Error("the alerts were not changed", "err", err)
+		return
+	}
+	d.cfg.Alerts = cfg.Alerts
+	d.log.Info("the alerts are changed")
 }

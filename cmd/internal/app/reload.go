@@ -63,6 +63,7 @@ func (d *Daemon) reload(ctx context.Context, cfg config.Config) {
 			d.cfg.Caps = cfg.Caps
 		}
 	}
+	d.reloadAlerts(cfg)
 	old, fresh := d.cfg, cfg
 	old.Pools, fresh.Pools, fresh.Caps = nil, nil, old.Caps
 	if !reflect.DeepEqual(old, fresh) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
 	"loadstar/models"
@@ -155,4 +158,39 @@ func (a *program) spread(s models.TaskSpec) ([]models.TaskSpec, error) {
 		}
 	}
 	return out, nil
+}
+
+// itemsEvery is the time between two looks at how far a task with items is.
+const itemsEvery = 500 * time.Millisecond
+
+// showItems says how far a task is with its items, where it has any, until the
+// result is called.
+func (a *program) showItems(ctx context.Context, b Backend, id string) (stop func()) {
+	t, err := b.Task(ctx, id)
+	if err != nil || t.Progress == nil {
+		return func() {}
+	}
+	meter := a.meter(true, "items done", t.Progress.Items)
+	meter.to(t.Progress.Done)
+	done := make(chan struct{})
+	var looks sync.WaitGroup
+	looks.Go(func() {
+		look := time.NewTicker(itemsEvery)
+		defer look.Stop()
+		for ended := false; !ended; {
+			select {
+			case <-look.C:
+			case <-done:
+				ended = true // and look a last time
+			}
+			if t, err := b.Task(ctx, id); err == nil && t.Progress != nil {
+				meter.to(t.Progress.Done)
+			}
+		}
+		meter.end()
+	})
+	return func() {
+		close(done)
+		looks.Wait()
+	}
 }

@@ -76,6 +76,9 @@ const (
 
 // await returns the tasks once all are final, in the order of their ids.
 func (a *program) await(ctx context.Context, b Backend, ids []string, progress bool) ([]models.Task, error) {
+	if progress && len(ids) == 1 {
+		defer a.showItems(ctx, b, ids[0])()
+	}
 	meter := a.meter(progress, "final", len(ids))
 	defer meter.end()
 	tasks := make([]models.Task, 0, len(ids))
