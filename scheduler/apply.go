@@ -166,7 +166,8 @@ func (c *Core) touch(t *task) {
 		u.round = t.part.round
 	}
 	if t.shards != nil {
-		u.cut = t.shards.cut
+		cut := t.shards.cut
+		u.cut = &cut
 	}
 	c.undo.tasks = append(c.undo.tasks, u)
 }

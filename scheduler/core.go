@@ -183,8 +183,8 @@ type undoTask struct {
 	t      *task
 	before task
 	tries  tries
-	cut    cutting // of a parent
-	round  int32   // of a shard
+	cut    *cutting // of a parent
+	round  int32    // of a shard
 	isNew  bool
 }
 
@@ -397,7 +397,7 @@ func (c *Core) Rollback() {
 			e.t.part.round = e.round
 		}
 		if e.t.shards != nil {
-			e.t.shards.cut = e.cut
+			e.t.shards.cut = *e.cut
 		}
 		e.t.queueAt, e.t.timerAt, e.t.activeAt = queue.Absent, queue.Absent, queue.Absent
 		c.attach(e.t)
