@@ -64,6 +64,7 @@ func (s *sim) act() (err error) {
 	default: // the clock is set, or the host slept
 		s.now += int64(s.rng.IntN(7200)-3000) * int64(time.Second) / 100
 		s.steady = false
+		s.jumps++
 		_, err = s.step(Input{})
 	}
 	return err

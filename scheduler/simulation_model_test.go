@@ -53,7 +53,8 @@ type modelTask struct {
 	deadline   int64
 	milli      int64
 	memory     models.Bytes
-	moved      int64 // when it was last recalled by this core
+	moved      int64 // when it was last moved by this core
+	jumps      int   // of the clock, by then
 	batch      uint64
 }
 

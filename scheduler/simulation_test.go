@@ -138,7 +138,8 @@ type sim struct {
 	now    int64 // Unix ns
 	core   *Core
 	model  model
-	steady bool // the clock has not been set back
+	steady bool // the clock has not been set
+	jumps  int  // how often it was
 	ahead  bool // tasks are so short that some are assigned before there is a slot for them
 	pools  []models.PoolSpec
 	caps   map[string]int // over all pools: the configuration's, and so not durable
@@ -187,6 +188,7 @@ func newSim() *sim {
 func (s *sim) reset(seed uint64) {
 	s.pcg.Seed(seed, 7)
 	s.now = 1_700_000_000e9
+	s.jumps = 0
 	s.steady, s.draining, s.cutting, s.opened = true, false, false, false
 	s.pools = simPools()
 	s.caps = map[string]int{"user": 2}

@@ -184,10 +184,10 @@ func (s *sim) recalled(d *Directed) error {
 	if t.lease != d.Command.Recall.Lease || t.state != stateAssigned || s.model.agents[t.agent].info.ID != d.Agent {
 		return fmt.Errorf("%v is recalled from %s under lease %d", t, d.Agent, d.Command.Recall.Lease)
 	}
-	if since := s.now - t.moved; t.moved != 0 && since >= 0 && since < int64(simCoolDown) {
+	if since := s.now - t.moved; t.moved != 0 && t.jumps == s.jumps && since < int64(simCoolDown) {
 		return fmt.Errorf("%v is moved again after %s", t, time.Duration(since))
 	}
-	t.moved = s.now
+	t.moved, t.jumps = s.now, s.jumps
 	return nil
 }
 

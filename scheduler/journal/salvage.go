@@ -52,6 +52,9 @@ type Remains struct {
 	Frames []RemainingFrame
 	// Lost is how many acknowledged frames are known to be missing.
 	Lost uint64
+	// Aside is what is wrong in the other streams. It keeps nothing from starting:
+	// what is damaged there is left out.
+	Aside []Damage
 }
 
 // RemainingFrame is a frame that can be read.
@@ -86,7 +89,26 @@ func Salvage(dir string) (*Remains, error) {
 		return nil, err
 	}
 	r.follow(frames, covered, chain, acked)
-	return r, nil
+	return r, r.aside(streams)
+}
+
+// aside looks through the streams that are neither frames nor snapshots.
+func (r *Remains) aside(streams string) error {
+	all, err := os.ReadDir(streams)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	for _, s := range all {
+		if s.Name() == journalStream || s.Name() == snapshotStream {
+			continue
+		}
+		var side Remains
+		if _, err := side.collect(filepath.Join(streams, s.Name()), s.Name(), 0); err != nil {
+			return err
+		}
+		r.Aside = append(r.Aside, side.Damage...)
+	}
+	return nil
 }
 
 // found is a message of ours that was read from a block file.

@@ -22,6 +22,8 @@ type JournalHealth struct {
 	// Damage is where the files are wrong; Lost is how many frames are missing.
 	Damage []journal.Damage
 	Lost   uint64
+	// Aside is where the side logs are wrong; a start leaves that out.
+	Aside []journal.Damage
 	// Mended is what a repair would keep, or has kept; nil where there is no problem.
 	Mended *scheduler.Mended
 	// Finished says that a repair that was broken off was brought to its end.
@@ -57,6 +59,7 @@ func ExamineJournal(ctx context.Context, cfg config.Config, repair bool, logger 
 	if err != nil {
 		return nil, err
 	}
+	h.Aside = remains.Aside
 	left := scheduler.Remains{Chunks: remains.Chunks}
 	for _, f := range remains.Frames {
 		left.Frames = append(left.Frames, scheduler.RemainingFrame{Data: f.Data, Gap: f.Gap})

@@ -164,6 +164,9 @@ func (a *program) journalCheck(ctx context.Context, cfg config.Config, repair bo
 		return append(out, f)
 	case h.Problem == "":
 		f.OK = true
+		for i := range h.Aside {
+			out = append(out, finding{Check: "side log", Message: h.Aside[i].String() + "; what is damaged there is left out"})
+		}
 		f.Message = fmt.Sprintf("%s after a snapshot of %s that covers %d: all verified", plural(h.Report.Frames, "frame"), plural(h.Report.Chunks, "chunk"), h.Report.Covered)
 		return append(out, f)
 	}
