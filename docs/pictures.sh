@@ -36,6 +36,11 @@ pages() {
 	keys "$1" 2; draw "$1" "tasks$2.png" "$3" "$4"
 	keys "$1" 3; keys "$1" g j j j j j j j; draw "$1" "forecast$2.png" "$3" "$4"
 	keys "$1" 4; keys "$1" j; draw "$1" "pools$2.png" "$3" "$4"
+	keys "$1" 5; keys "$1" j; draw "$1" "queues$2.png" "$3" "$4"
+	keys "$1" 6; draw "$1" "agents$2.png" "$3" "$4"
+	keys "$1" 7; draw "$1" "events$2.png" "$3" "$4"
+	keys "$1" 3; keys "$1" '[' '[' '['; draw "$1" "past$2.png" "$3" "$4"
+	keys "$1" F; keys "$1" 2; keys "$1" : c a n c e l; draw "$1" "palette$2.png" "$3" "$4"; keys "$1" Escape
 }
 
 tmux -L pictures new-session -d -s keeper # the server would end with its last session

@@ -227,16 +227,16 @@ func (p *plain) queues(ctx context.Context, _ string) error {
 	queues, err := p.cfg.Source.Queues(ctx)
 	for i := range queues {
 		q := &queues[i]
-		text := fmt.Sprintf("Queue of %s: %d wait", q.Pool, q.Queued)
+		parts := []string{fmt.Sprintf("Queue of %s: %d wait", q.Pool, q.Queued)}
 		if q.Queued > 0 {
-			text += ", the longest for " + widget.Seconds(q.OldestWaitS)
+			parts = append(parts, "the longest for "+widget.Seconds(q.OldestWaitS))
 		}
 		for k := range q.Bands {
 			if b := &q.Bands[k]; b.Queued > 0 {
-				text += fmt.Sprintf(", %d %s", b.Queued, b.Name)
+				parts = append(parts, fmt.Sprintf("%d %s", b.Queued, b.Name))
 			}
 		}
-		p.say("%s.", text)
+		p.say("%s.", strings.Join(parts, ", "))
 	}
 	return err
 }

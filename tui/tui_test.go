@@ -408,6 +408,13 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 	}
 }
 
+func TestReadOnlyIsToldOnTheSmallestScreenToo(t *testing.T) {
+	b := setup(t, 80, 24, func(c *Config) { c.ReadOnly = true })
+	b.shows("read-only", "live")
+	b.press("F")
+	b.shows("read-only", "FROZEN at")
+}
+
 func TestAThrownPageLeavesTheScreenAlive(t *testing.T) {
 	b := setup(t, 80, 24, nil)
 	b.m.pages = []page.Page{brokenPage{}}

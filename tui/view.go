@@ -129,14 +129,18 @@ func (m Model) status(c *widget.Canvas, from int) {
 		x--
 		return true
 	}
-	if !m.now.IsZero() {
+	needed := 12 // the longest word about the link
+	if m.cfg.ReadOnly {
+		needed += len("read-only") + 1
+	}
+	if !m.now.IsZero() && (!m.cfg.ReadOnly || x-len(clock)-needed > from) { // what must be known goes before the time
 		put(theme.Fg(theme.Text), clock)
 	}
 	switch {
 	case m.lost != "":
 		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Lost+" lost ")
 	case m.frozen():
-		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " "+g.Pause+" FROZEN ")
+		put(theme.Style{FG: theme.Title, BG: theme.AlarmBG}, " FROZEN ")
 	case m.heard.IsZero():
 		put(theme.Fg(theme.Muted), "connecting")
 	case m.now.Sub(m.heard) > 3*m.cfg.Refresh+m.cfg.Refresh/2:

@@ -85,13 +85,13 @@ func bandLook(i int, g *theme.Glyphs) (glyph string, role theme.Role) {
 }
 
 func bandLegend(c *widget.Canvas, r widget.Rect, env Env) {
-	text := ""
 	bands := models.PriorityBands()
+	parts := make([]string, len(bands))
 	for i := range bands {
 		glyph, _ := bandLook(i, &env.Theme.Glyphs)
-		text += glyph + " " + bands[i].Name + " "
+		parts[i] = glyph + " " + bands[i].Name
 	}
-	widget.Foot(c, r, strings.TrimSpace(text))
+	widget.Foot(c, r, strings.Join(parts, " "))
 }
 
 func (q Queues) drawTable(in *widget.Canvas, env Env) {
@@ -272,10 +272,9 @@ func (q Queues) drawWords(c *widget.Canvas, r widget.Rect, k *models.QueueStatus
 		}
 	}
 	rate, pool := env.Data.Rates[k.Pool], env.Data.Pool(k.Pool)
-	switch {
-	case k.Queued == 0:
+	if k.Queued == 0 {
 		say(theme.Text, "Nothing waits for a worker.")
-	default:
+	} else {
 		say(theme.Text, plural(k.Queued, "task")+" wait for a worker, the longest for "+widget.Seconds(k.OldestWaitS)+".")
 	}
 	if k.Waiting > 0 {
