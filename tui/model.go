@@ -266,6 +266,9 @@ func (m Model) answered(a answered) (Model, tea.Cmd) {
 			}
 			continue
 		}
+		if ofAnother(r, m.moment) {
+			continue
+		}
 		m.data = m.data.With(r)
 		if a.poll && m.frozen() {
 			continue

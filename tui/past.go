@@ -72,6 +72,20 @@ func ofThen(reqs []page.Request) []page.Request {
 	})
 }
 
+// ofAnother reports whether a result is of another moment than the one shown:
+// answers may come in another order than their questions.
+func ofAnother(r any, moment time.Time) bool {
+	switch r := r.(type) {
+	case page.ForecastsLoaded:
+		return r.Series != "" && !r.At.Equal(moment)
+	case page.DecisionsLoaded:
+		return !r.At.Equal(moment)
+	case page.ChartLoaded:
+		return !r.At.Equal(moment)
+	}
+	return false
+}
+
 // frozenText is what stands under the header while the view does not move.
 func (m Model) frozenText() string {
 	at := m.moment.In(m.cfg.Zone)

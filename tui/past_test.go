@@ -115,6 +115,17 @@ func TestAForecastOfThePastIsTheOneMadeThen(t *testing.T) {
 	}
 }
 
+func TestALateAnswerOfAnotherMomentIsDropped(t *testing.T) {
+	b := setup(t, 160, 40, nil)
+	b.press("3", "[", "[")
+	before := b.text()
+	late := page.LoadForecasts{Series: models.SeriesCPU, StepS: 10, At: b.m.moment.Add(10 * time.Second)}
+	b.send(answered{at: b.now, results: []any{page.ForecastsLoaded{LoadForecasts: late, Forecasts: []models.SeriesForecast{{Series: models.SeriesCPU, StepS: 10, Why: "of another moment"}}}}})
+	if b.text() != before {
+		t.Error("it is shown")
+	}
+}
+
 func TestChartsZoomFromAMinuteToAMonth(t *testing.T) {
 	b := setup(t, 160, 40, nil)
 	b.press("3")

@@ -256,7 +256,7 @@ func (f Forecast) loadShown(env Env, anew bool) []Request {
 	if to.Sub(from).Seconds()/stepS > mostPoints {
 		drawn = stepFor(to.Sub(from), f.kept(name))
 	}
-	chart := LoadChart{Series: name, StepS: drawn, From: from.Truncate(seconds(drawn)), To: to, RowStepS: stepS}
+	chart := LoadChart{Series: name, StepS: drawn, From: from.Truncate(seconds(drawn)), To: to, At: env.At, RowStepS: stepS}
 	if _, ok := f.current(); ok && to.Sub(from).Seconds()/stepS <= 4*mostPoints {
 		chart.Horizon = f.ahead()
 	}

@@ -66,7 +66,7 @@ func (p Pools) load(env Env, demand bool) []Request {
 		stepS := p.demandStep(pool)
 		reqs = append(reqs,
 			LoadForecasts{Series: series, StepS: stepS, At: env.At},
-			LoadChart{Series: series, StepS: stepS, From: env.Now.Add(-demandPast(stepS)).Truncate(seconds(stepS)), To: env.Now, Horizon: 1})
+			LoadChart{Series: series, StepS: stepS, From: env.Now.Add(-demandPast(stepS)).Truncate(seconds(stepS)), To: env.Now, At: env.At, Horizon: 1})
 	}
 	return reqs
 }

@@ -60,7 +60,7 @@ func (q Queues) charts(env Env) []Request {
 	from := env.Now.Add(-q.shown()).Truncate(seconds(stepS))
 	var reqs []Request
 	for _, what := range []string{models.PoolQueue, models.PoolWait} {
-		reqs = append(reqs, LoadChart{Series: models.PoolSeries(queue.Pool, what), StepS: stepS, From: from, To: env.Now})
+		reqs = append(reqs, LoadChart{Series: models.PoolSeries(queue.Pool, what), StepS: stepS, From: from, To: env.Now, At: env.At})
 	}
 	return reqs
 }

@@ -41,8 +41,9 @@ type (
 		Series   string
 		StepS    float64
 		From, To time.Time
-		Horizon  int     // 0: no forecasts
-		RowStepS float64 // of the forecasts; 0 is StepS
+		Horizon  int       // 0: no forecasts
+		At       time.Time // the moment shown; zero is now
+		RowStepS float64   // of the forecasts; 0 is StepS
 	}
 	OpenLog struct {
 		ID           string
