@@ -37,6 +37,14 @@ func (c *Core) apply(r *Record) error {
 		return c.applyMeta(r)
 	case recCut:
 		return c.applyCut(r)
+	case recForgotten:
+		return c.applyForgotten(r)
+	case recRecalled:
+		return c.applyRecalled(r)
+	case recExpired:
+		return c.applyExpired(r)
+	case recShelf:
+		return c.applyShelf(r)
 	}
 	t := c.bySeq(r.Seq)
 	if t == nil {
@@ -83,6 +91,7 @@ func (c *Core) apply(r *Record) error {
 		t.toCancel = true
 	case recRetried:
 		t.attempt++
+		t.shelving = false
 		t.retried, t.deaths, t.text, t.finished, t.toCancel, t.wake = 0, 0, "", 0, false, 0
 		c.setPending(t, r.At, reasonScheduled)
 	case recPrioritized:
@@ -191,6 +200,9 @@ func (c *Core) attach(t *task) {
 	case t.state.active():
 		c.occupy(t)
 	}
+	if t.state.final() && c.keepsFinals {
+		c.finals = append(c.finals, t.seq)
+	}
 	if t.state != statePending {
 		return
 	}
@@ -275,8 +287,8 @@ func (c *Core) applySubmitted(r *Record) error {
 			return err
 		}
 	}
-	t := c.newTask(r.Seq, body, spec, r.At)
-	if t.id == "" || c.bySeq(r.Seq) != nil || c.find(t.id) != nil || r.Seq > c.nextSeq+maxSubmission {
+	t := newTask(c.notTried, r.Seq, body, spec, r.At)
+	if t.id == "" || c.bySeq(r.Seq) != nil || c.shelf.get(r.Seq) != nil || c.neighbour(t.id) != nil || r.Seq > c.nextSeq+maxSubmission {
 		return fmt.Errorf("%w: task %s is there already, or out of order", errRecord, t.id)
 	}
 	if specHas(t.body, hasItems) {
@@ -304,6 +316,11 @@ func (c *Core) place(t *task, spec *models.TaskSpec) {
 	c.grow(t.seq)
 	c.tasks[t.seq] = t
 	c.enter(t)
+	c.classify(t, spec)
+}
+
+// classify finds a task's pool and its class.
+func (c *Core) classify(t *task, spec *models.TaskSpec) {
 	t.pool = c.pools[spec.Pool]
 	if t.pool == nil { // configured when it was accepted, not any more
 		t.pool = c.addPool(models.PoolSpec{Name: spec.Pool, Max: 1}.WithDefaults())
@@ -330,7 +347,7 @@ func (c *Core) link(t *task, dependencies []string) error {
 	}
 	l := &links{dependencies: make([]*task, len(dependencies))}
 	for i, id := range dependencies {
-		if l.dependencies[i] = c.find(id); l.dependencies[i] == nil {
+		if l.dependencies[i] = c.neighbour(id); l.dependencies[i] == nil {
 			return fmt.Errorf("%w: task %s depends on %s, which is not there", errRecord, t.id, id)
 		}
 	}

@@ -37,6 +37,10 @@ func (c *Core) selected(sel *models.Selection) ([]*task, error) {
 		seen[id] = true
 		t := c.find(id)
 		if t == nil {
+			if seq, e := c.shelvedTask(id); e != nil {
+				c.refuse(id, "it is %s already", c.states[seq].model())
+				continue
+			}
 			if len(sel.IDs) == 1 {
 				return nil, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
 			}
@@ -111,6 +115,7 @@ func (c *Core) prioritize(call *PriorityCall) error {
 
 // retry sends tasks round again, each after those it depends on.
 func (c *Core) retry(call *RetryCall) error {
+	c.bringBack(call.back)
 	tasks, err := c.selected(&call.Selection)
 	if err != nil {
 		return err

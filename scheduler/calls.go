@@ -84,7 +84,7 @@ func (s *Service) Submit(ctx context.Context, specs []models.TaskSpec, idempoten
 	if err != nil {
 		return nil, err
 	}
-	return views(<-got), nil
+	return s.views(ctx, <-got)
 }
 
 // SubmitIDs is Submit for those who want to know no more than the ids.
@@ -98,12 +98,12 @@ func (s *Service) SubmitIDs(ctx context.Context, specs []models.TaskSpec, idempo
 		if err := s.call(ctx, &Input{Submit: sub}, func(o *Output) { got <- s.glances(o.Tasks) }); err != nil {
 			return nil, err
 		}
-		glances := <-got
-		ids := make([]string, len(glances))
-		for i := range glances {
-			ids[i] = glances[i].task.id
+		tasks, err := s.views(ctx, <-got)
+		ids := make([]string, len(tasks))
+		for i := range tasks {
+			ids[i] = tasks[i].TaskID
 		}
-		return ids, nil
+		return ids, err
 	}
 	if err := s.call(ctx, &Input{Submit: sub}, func(*Output) {}); err != nil {
 		return nil, err
@@ -118,20 +118,46 @@ func (s *Service) SubmitIDs(ctx context.Context, specs []models.TaskSpec, idempo
 func (s *Service) glances(seqs []uint64) []glance {
 	out := make([]glance, len(seqs))
 	for i, seq := range seqs {
-		out[i] = s.core.glance(s.core.tasks[seq])
+		out[i] = s.core.glanceAt(seq)
 	}
 	return out
 }
 
 // Task is one task, or models.ErrNotFound.
 func (s *Service) Task(ctx context.Context, id string) (models.Task, error) {
-	return read(ctx, s, func(c *Core, _ time.Time) (models.Task, error) { return c.Task(id) })
+	g, err := read(ctx, s, func(c *Core, _ time.Time) (glance, error) { return c.glanceOf(id) })
+	if err != nil {
+		return models.Task{}, err
+	}
+	tasks, err := s.views(ctx, []glance{g})
+	if err != nil {
+		return models.Task{}, fmt.Errorf("task %s: %w", id, err)
+	}
+	return tasks[0], nil
 }
 
 // Tasks is a page of a listing.
 func (s *Service) Tasks(ctx context.Context, f models.TaskFilter) (models.TaskPage, error) {
-	l, err := read(ctx, s, func(c *Core, _ time.Time) (listing, error) { return c.list(f) })
-	return l.page(), err
+	page := models.TaskPage{Tasks: []models.Task{}}
+	archived := 0
+	for {
+		l, err := read(ctx, s, func(c *Core, _ time.Time) (listing, error) { return c.list(f) })
+		if err != nil {
+			return models.TaskPage{}, err
+		}
+		found, n, err := s.page(ctx, &f, &l)
+		if err != nil {
+			return models.TaskPage{}, err
+		}
+		more := len(l.tasks) - len(found) // of those that looked as if they matched
+		archived += n
+		page.Total = l.total + archived
+		page.Tasks, page.Next = append(page.Tasks, found...), l.next
+		if more == 0 || l.next == "" {
+			return page, nil
+		}
+		f.Cursor, f.Limit = l.next, more
+	}
 }
 
 // Cancel cancels what is selected and not final; what runs is killed first.
@@ -142,7 +168,11 @@ func (s *Service) Cancel(ctx context.Context, sel models.Selection) (models.Bulk
 // Retry sends what is selected and FAILED or CANCELLED round again; withDependents
 // also revives what was cancelled because of it.
 func (s *Service) Retry(ctx context.Context, sel models.Selection, withDependents bool) (models.BulkResult, error) {
-	return s.bulk(ctx, &Input{Retry: &RetryCall{Selection: sel, WithDependents: withDependents}})
+	back, err := s.recallable(ctx, &sel)
+	if err != nil {
+		return models.BulkResult{}, err
+	}
+	return s.bulk(ctx, &Input{Retry: &RetryCall{Selection: sel, WithDependents: withDependents, back: back}})
 }
 
 // Prioritize gives what is selected and not final another priority.
@@ -235,7 +265,23 @@ func (s *Service) Stats(ctx context.Context) (models.Stats, error) {
 
 // Explain says why a task is where it is.
 func (s *Service) Explain(ctx context.Context, id string) (models.Explanation, error) {
-	return read(ctx, s, func(c *Core, now time.Time) (models.Explanation, error) { return c.Explain(id, now) })
+	var archived glance
+	e, err := read(ctx, s, func(c *Core, now time.Time) (models.Explanation, error) {
+		if g, err := c.glanceOf(id); err == nil && g.shelved.frame != 0 {
+			archived = g
+			return models.Explanation{}, nil
+		}
+		return c.Explain(id, now)
+	})
+	if err != nil || archived.shelved.frame == 0 {
+		return e, err
+	}
+	tasks, err := s.views(ctx, []glance{archived})
+	if err != nil {
+		return models.Explanation{}, fmt.Errorf("task %s: %w", id, err)
+	}
+	facts := append(outcomes(&tasks[0]), "is in the archive")
+	return models.Explanation{TaskID: id, State: tasks[0].State, Text: ended(&tasks[0]), Facts: facts}, nil
 }
 
 // Subscribe delivers events until ctx ends or the service does; then the channel
@@ -258,11 +304,10 @@ func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, e
 	w := &waiter{done: make(chan []glance, 1)}
 	_, err := read(ctx, s, func(c *Core, _ time.Time) (struct{}, error) {
 		for _, id := range ids {
-			t := c.find(id)
-			if t == nil {
+			if !c.knows(id) {
 				return struct{}{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
 			}
-			w.seqs = append(w.seqs, t.seq)
+			w.seqs = append(w.seqs, c.placeOf(id))
 		}
 		s.watch(w)
 		return struct{}{}, nil
@@ -272,7 +317,7 @@ func (s *Service) WaitFinal(ctx context.Context, ids []string) ([]models.Task, e
 	}
 	select {
 	case tasks := <-w.done:
-		return views(tasks), nil
+		return s.views(ctx, tasks)
 	case <-ctx.Done():
 		_ = s.call(context.WithoutCancel(ctx), nil, func(*Output) { s.unwatch(w) }) //nolint:contextcheck // the caller's has ended
 		return nil, ctx.Err()
@@ -286,7 +331,7 @@ func (s *Service) watch(w *waiter) {
 	w.left = 0
 	for _, seq := range w.seqs {
 		waiting := s.waiters[seq]
-		if s.core.tasks[seq].state.final() || len(waiting) > 0 && waiting[len(waiting)-1] == w { // or named twice
+		if s.core.states[seq].final() || len(waiting) > 0 && waiting[len(waiting)-1] == w { // or named twice
 			continue
 		}
 		w.left++

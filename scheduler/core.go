@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -121,6 +122,13 @@ type Core struct {
 	lease   Lease
 	keys    map[string]usedKey
 	keyList []string
+	shelf   shelf
+
+	numbered    []*pool          // by number
+	expired     uint64           // an expiry whose record could not be written
+	ghosts      map[uint64]*task // of archived tasks that may come back, by place
+	keepsFinals bool             // somebody archives
+	finals      []uint64         // places of finished tasks, the first to finish first
 
 	scratch  models.TaskSpec // the document that a record was read from last
 	notTried *tries          // of every task that nothing came of yet; it is never changed
@@ -177,6 +185,7 @@ type undo struct {
 	nextSeq uint64
 	lease   Lease
 	notes   []note
+	expired uint64 // the archive's bound that the batch told
 }
 
 type undoTask struct {
@@ -186,6 +195,8 @@ type undoTask struct {
 	cut    *cutting // of a parent
 	round  int32    // of a shard
 	isNew  bool
+
+	shelved shelved // where it was before it was recalled
 }
 
 type undoPool struct {
@@ -234,8 +245,8 @@ func NewCore(cfg CoreConfig, pools []models.PoolSpec) (*Core, error) {
 	cfg = cfg.withDefaults()
 	c := &Core{
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), //nolint:gosec // jitter
-		notTried: &tries{},
-		keys:     map[string]usedKey{}, pools: map[string]*pool{},
+		notTried: &tries{}, ghosts: map[uint64]*task{},
+		keys: map[string]usedKey{}, pools: map[string]*pool{},
 		timers:   queue.New(func(t *task) *int32 { return &t.timerAt }),
 		agentIDs: map[string]*agentState{}, workers: map[string]*worker{},
 		caps: capRules(cfg.Caps), limits: map[string]*limit{}, crowds: map[string]*crowd{}, moves: map[uint64]*move{},
@@ -270,6 +281,8 @@ type Input struct {
 	SetCaps    *CapsCall
 	Report     *Report
 	Decision   *models.Decision
+	Archived   *Archived     // finished tasks are in the archive
+	Expire     uint64        // the archive has forgotten all before this place
 	Join       *models.Agent // an agent is there
 	Rejoin     *Rejoin       // an agent of another host is there, with what it has
 	Leave      string        // an agent is gone: its reports have ended
@@ -285,6 +298,7 @@ type Input struct {
 type RetryCall struct {
 	Selection      models.Selection
 	WithDependents bool
+	back           []recalled // those of the selection that are archived
 }
 
 // PriorityCall changes tasks' priority.
@@ -326,6 +340,10 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		o.Err = c.setCaps(in.SetCaps.Caps)
 	case in.Report != nil:
 		c.report(in.Report)
+	case in.Archived != nil:
+		c.forget(in.Archived)
+	case in.Expire != 0:
+		c.expire(in.Expire)
 	case in.Decision != nil:
 		c.decided(in.Decision)
 	case in.Join != nil:
@@ -340,6 +358,9 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 		c.open()
 	case in.Probe:
 		c.emit(Record{Kind: recOpened})
+		if c.expired != 0 {
+			c.emit(Record{Kind: recExpired, Body: binary.AppendUvarint(nil, c.expired)})
+		}
 	case in.Drain:
 		c.draining = true
 		for _, p := range c.poolList {
@@ -358,6 +379,9 @@ func (c *Core) Step(now time.Time, in Input) *Output {
 
 // Commit makes the steps since the last one hold: their records are on disk.
 func (c *Core) Commit() {
+	if c.undo.expired >= c.expired {
+		c.expired = 0
+	}
 	for i := range c.undo.notes {
 		c.measure.take(&c.undo.notes[i])
 	}
@@ -372,6 +396,7 @@ func (c *Core) forgetUndo() {
 	clear(u.tasks)
 	u.tasks, u.pools, u.keys, u.notes = u.tasks[:0], u.pools[:0], u.keys[:0], u.notes[:0]
 	u.batch++
+	u.expired = 0
 	u.nextSeq, u.lease = c.nextSeq, c.lease
 }
 
@@ -381,6 +406,9 @@ func (c *Core) Rollback() {
 	u := &c.undo
 	for i := len(u.tasks) - 1; i >= 0; i-- {
 		e := &u.tasks[i]
+		if c.unshelve(e) {
+			continue
+		}
 		c.detach(e.t)
 		if e.isNew {
 			c.unlink(e.t)
@@ -410,7 +438,7 @@ func (c *Core) Rollback() {
 		delete(c.keys, k)
 	}
 	c.keyList = c.keyList[:len(c.keyList)-len(u.keys)]
-	c.nextSeq, c.lease = u.nextSeq, u.lease
+	c.nextSeq, c.lease, c.expired = u.nextSeq, u.lease, max(c.expired, u.expired)
 	c.tasks, c.states = c.tasks[:c.nextSeq], c.states[:c.nextSeq]
 	for _, p := range c.poolList {
 		p.dirty = true

@@ -245,6 +245,7 @@ func (s *Service) commit(ctx context.Context) {
 	s.tellFailed(e.final)
 	s.hub.publish(e.events)
 	e.reset()
+	s.shelve(ctx)
 	if s.written > max(int(s.cfg.SnapshotEvery), s.lastSize) {
 		s.snapshot(ctx)
 	}

@@ -102,7 +102,7 @@ func (c *Core) find(id string) *task {
 	return t
 }
 
-// known is how many tasks are in memory.
+// known is how many tasks there are, archived ones among them.
 func (c *Core) known() int { return c.ids.used }
 
 func (c *Core) enter(t *task) {

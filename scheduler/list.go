@@ -68,6 +68,11 @@ func plain(s string) bool {
 	return true
 }
 
+// shelved reports whether an archived task may match; its document is not here.
+func (m *matcher) shelved(state stateCode, p *pool) bool {
+	return !m.nobody && m.filter.Parent == "" && m.states[state] && (m.pool == nil || m.pool == p)
+}
+
 func (m *matcher) matches(t *task) bool {
 	if t == nil || m.nobody || !m.states[t.state] || m.pool != nil && t.pool != m.pool {
 		return false
@@ -126,6 +131,7 @@ type listing struct {
 	tasks []glance
 	next  string
 	total int
+	deep  bool // archived tasks of it are there because they may match
 }
 
 func (l *listing) page() models.TaskPage {
@@ -148,16 +154,19 @@ func (c *Core) list(f models.TaskFilter) (listing, error) {
 	m := c.matcher(&f)
 	var l listing
 	for seq := from; seq >= 0 && seq < int64(len(c.tasks)); seq += step {
-		if !m.states[c.states[seq]] || !m.matches(c.tasks[seq]) {
+		if !m.states[c.states[seq]] {
+			continue
+		}
+		if e := c.shelf.get(uint64(seq)); !m.matches(c.tasks[seq]) && (e == nil || !m.shelved(c.states[seq], c.numbered[e.pool])) {
 			continue
 		}
 		if len(l.tasks) == limit {
 			l.next = strconv.FormatInt(seq, 10)
 			break
 		}
-		l.tasks = append(l.tasks, c.glance(c.tasks[seq]))
+		l.tasks = append(l.tasks, c.glanceAt(uint64(seq)))
 	}
-	l.total = c.count(m)
+	l.total, l.deep = c.count(m), m.deep
 	return l, nil
 }
 
@@ -196,6 +205,14 @@ func (c *Core) count(m *matcher) int {
 		}
 	}
 	return n
+}
+
+// glanceOf is the task of an id, archived or not.
+func (c *Core) glanceOf(id string) (glance, error) {
+	if !c.knows(id) {
+		return glance{}, fmt.Errorf("task %s: %w", id, models.ErrNotFound)
+	}
+	return c.glanceAt(c.placeOf(id)), nil
 }
 
 // Task is one task.

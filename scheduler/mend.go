@@ -163,7 +163,11 @@ func (m *mender) finish(now time.Time) *Mended {
 	}
 	c.keyList = kept
 	c.lease += leaseGap
-	for _, t := range c.tasks {
+	for seq, t := range c.tasks {
+		if c.shelf.get(uint64(seq)) != nil { //nolint:gosec // not negative
+			m.out.Tasks[c.states[seq].model()]++
+			continue
+		}
 		if t == nil {
 			m.out.Missing++
 			continue
@@ -177,7 +181,7 @@ func (m *mender) finish(now time.Time) *Mended {
 func (c *Core) keyStands(used usedKey) bool {
 	for _, run := range used.runs {
 		for seq := run.first; seq < run.first+run.count; seq++ {
-			if c.bySeq(seq) == nil {
+			if c.bySeq(seq) == nil && c.shelf.get(seq) == nil {
 				return false
 			}
 		}

@@ -18,10 +18,12 @@ type pool struct {
 	spec       models.PoolSpec  // Min, Max, Policy, Dispatch and Paused are durable where they were changed
 	patch      models.PoolPatch // the changes made to what was configured
 	configured bool
-	counts     [stateCount]int
-	heads      int     // parents that are ASSIGNED or RUNNING: no agent has them
-	parents    []*task // those that are not final
-	waiting    int     // tasks blocked, scheduled or in backoff
+	number     uint16          // in Core.numbered
+	counts     [stateCount]int // archived tasks among them
+	gone       [stateCount]int // those that the archive has forgotten
+	heads      int             // parents that are ASSIGNED or RUNNING: no agent has them
+	parents    []*task         // those that are not final
+	waiting    int             // tasks blocked, scheduled or in backoff
 
 	caps    []capRule // its own
 	shapes  map[string]*shape
@@ -101,6 +103,8 @@ func (c *Core) addPool(spec models.PoolSpec) *pool {
 	p := &pool{spec: spec, caps: capRules(spec.Caps), shapes: map[string]*shape{}, classes: map[string]*class{}, want: spec.Min}
 	p.measure.since = c.now
 	c.pools[spec.Name] = p
+	p.number = uint16(len(c.numbered)) //nolint:gosec // there are not so many
+	c.numbered = append(c.numbered, p)
 	c.poolList = append(c.poolList, p)
 	slices.SortFunc(c.poolList, func(a, b *pool) int { return strings.Compare(a.spec.Name, b.spec.Name) })
 	return p

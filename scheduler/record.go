@@ -28,6 +28,10 @@ const (
 	recKey          RecordKind = 13 // an idempotency key was used
 	recImage        RecordKind = 14 // snapshots: a whole task
 	recMeta         RecordKind = 15 // snapshots: the counters
+	recForgotten    RecordKind = 16 // finished tasks left memory for the archive
+	recRecalled     RecordKind = 17 // one came back from it
+	recExpired      RecordKind = 18 // the archive has forgotten its oldest
+	recShelf        RecordKind = 19 // snapshots: what is archived
 	recBegun        RecordKind = 20 // an agent has a shard of a parent
 	recCut          RecordKind = 21 // a shard was cut from a parent's items
 )
@@ -130,7 +134,7 @@ func appendRecord(b []byte, r *Record, base int64) []byte {
 	b = binary.AppendVarint(b, r.At-base)
 	switch r.Kind {
 	case recOpened:
-	case recSubmitted, recImage, recCut:
+	case recSubmitted, recImage, recCut, recRecalled:
 		b = appendBytes(binary.AppendUvarint(b, r.Seq), r.Body)
 	case recReady, recReturned, recCancelWanted, recRetried, recStarted, recBegun:
 		b = appendText(binary.AppendUvarint(b, r.Seq), r.Text)
@@ -160,9 +164,9 @@ func appendRecord(b []byte, r *Record, base int64) []byte {
 		b = appendText(b, r.Text)
 	case recPrioritized:
 		b = append(binary.AppendUvarint(b, r.Seq), r.Priority)
-	case recPool, recKey:
+	case recPool, recKey, recShelf:
 		b = appendBytes(appendText(b, r.Text), r.Body)
-	case recMeta:
+	case recMeta, recForgotten, recExpired:
 		b = appendBytes(b, r.Body)
 	}
 	return b
@@ -184,7 +188,7 @@ func decodeRecord(b []byte, base int64, r *Record) (n int, err error) {
 	r.At = base + d.varint()
 	switch r.Kind {
 	case recOpened:
-	case recSubmitted, recImage, recCut:
+	case recSubmitted, recImage, recCut, recRecalled:
 		r.Seq, r.Body = d.uvarint(), d.bytes()
 	case recReady, recReturned, recCancelWanted, recRetried, recStarted, recBegun:
 		r.Seq, r.Text = d.uvarint(), d.text()
@@ -204,9 +208,9 @@ func decodeRecord(b []byte, base int64, r *Record) (n int, err error) {
 		r.Seq, r.State, r.Text = d.uvarint(), d.state(), d.text()
 	case recPrioritized:
 		r.Seq, r.Priority = d.uvarint(), d.byte()
-	case recPool, recKey:
+	case recPool, recKey, recShelf:
 		r.Text, r.Body = d.text(), d.bytes()
-	case recMeta:
+	case recMeta, recForgotten, recExpired:
 		r.Body = d.bytes()
 	default:
 		d.fail("kind %d is not known", r.Kind)
@@ -280,8 +284,9 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-func (d *decoder) bytes() []byte {
-	n := d.uvarint()
+func (d *decoder) bytes() []byte { return d.take(d.uvarint()) }
+
+func (d *decoder) take(n uint64) []byte {
 	if d.err != nil || n > uint64(len(d.b)) {
 		d.fail("%d bytes are missing", n)
 		return nil

@@ -26,6 +26,10 @@ type Config struct {
 	// such an agent had when the last daemon ended is kept for it a while.
 	// Default: none may.
 	Fleet bool
+	// Archive takes finished tasks out of memory; nil keeps them all there.
+	Archive Archive
+	// KeepFinished is how many finished tasks stay in memory beside it. Default: 10000.
+	KeepFinished int
 	// Forecasts gives the demand ahead; nil is none.
 	Forecasts Forecasts
 	// Metrics gives the host's state; nil is none.
@@ -68,6 +72,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Core.MissedTicks, int((c.AgentTimeout+c.watchEvery()-1)/c.watchEvery()))
 	setDefault(&c.MetricLag, time.Second)
 	setDefault(&c.SnapshotEvery, 64<<20)
+	setDefault(&c.KeepFinished, 10_000)
 	setDefault(&c.RetryEvery, 500*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -99,6 +104,8 @@ func (c *Config) Validate() error {
 		return models.Invalid("metric_lag", "%s is negative", c.MetricLag)
 	case c.SnapshotEvery < 0:
 		return models.Invalid("snapshot_every", "%d is negative", c.SnapshotEvery)
+	case c.KeepFinished < 0:
+		return models.Invalid("keep_finished", "%d is negative", c.KeepFinished)
 	case c.RetryEvery < 0:
 		return models.Invalid("retry_every", "%s is negative", c.RetryEvery)
 	}
@@ -136,6 +143,8 @@ type Service struct {
 	early    map[string]bool
 	drainers []*drainer
 	fleet    []member // who is there
+	shelving shelving
+	aside    sync.WaitGroup // goroutines that work for that of Run
 }
 
 // New makes a Service and starts nothing.
@@ -155,6 +164,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	core.keepsFinals = cfg.Archive != nil
 	return &Service{
 		cfg: cfg, core: core,
 		inbox: make(chan request, 256), reports: make(chan Report, 1024), left: make(chan leaving, len(cfg.Agents)),
@@ -183,6 +193,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cancel()
 	var forwarders sync.WaitGroup
 	defer forwarders.Wait()
+	defer s.aside.Wait()
 	defer cancel()
 	for _, a := range s.cfg.Agents {
 		s.fleet = append(s.fleet, member{id: a.Info().ID, agent: a})

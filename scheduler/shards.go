@@ -188,11 +188,11 @@ func (c *Core) applyCut(r *Record) error {
 	}
 	spec := shardSpec(p, number, first)
 	body, err := appendSpec(nil, &spec)
-	if err != nil || c.find(spec.TaskID) != nil {
+	if err != nil || c.knows(spec.TaskID) {
 		return fmt.Errorf("%w: shard %s is there already, or cannot be written: %v", errRecord, spec.TaskID, err) //nolint:errorlint // only its text matters
 	}
 	c.touch(p)
-	t := c.newTask(r.Seq, string(body), &spec, r.At)
+	t := newTask(c.notTried, r.Seq, string(body), &spec, r.At)
 	t.part = &part{parent: p, items: items, round: p.attempt, at: queue.Absent}
 	c.place(t, &spec)
 	cut := &p.shards.cut
@@ -275,7 +275,7 @@ func (c *Core) feedOne(t *task) bool {
 	}
 	first, _ := s.cut.rest.First(c.grain(t))
 	number := s.cut.number + 1
-	for c.find(shardID(t.id, number)) != nil {
+	for c.knows(shardID(t.id, number)) {
 		number++
 	}
 	seq := c.nextSeq

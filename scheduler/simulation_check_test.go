@@ -299,7 +299,7 @@ func TestNoDurableFieldIsForgotten(t *testing.T) {
 	known := map[reflect.Type]string{
 		reflect.TypeFor[task](): "id body seq submitted ready wake tries attempt state reason priority arrived toCancel rule retries deadline pool class links" +
 			" shards part" + // see sameShards
-			" queueAt timerAt activeAt touched", // of these, none is durable
+			" queueAt timerAt activeAt touched shelving", // of these, none is durable
 		reflect.TypeFor[tries]():   "finished text lease retried deaths last past",
 		reflect.TypeFor[attempt](): "agent worker text assigned started finished number exit hasExit outcome",
 	}

@@ -44,6 +44,7 @@ func (c *Core) snapshot(nextFrame uint64, base int64) [][]byte {
 			add(&Record{Kind: recPool, Text: p.spec.Name, Body: body})
 		}
 	}
+	c.shelfRecords(add)
 	var image []byte
 	c.eachTask(func(t *task) {
 		image = t.appendImage(image[:0], base)
@@ -79,7 +80,7 @@ func (c *Core) eachTask(visit func(*task)) {
 			if d := top.t.dependencies(); top.next < len(d) {
 				n := d[top.next]
 				top.next++
-				if !seen[n.seq] {
+				if n.pool != nil && !seen[n.seq] {
 					seen[n.seq] = true
 					path = append(path, step{t: n})
 				}
@@ -113,8 +114,12 @@ func (t *task) appendImage(b []byte, base int64) []byte {
 	for _, c := range t.class.need.Capabilities[:t.class.own] {
 		b = appendText(b, c)
 	}
-	b = binary.AppendUvarint(b, uint64(len(t.dependencies())))
-	for _, d := range t.dependencies() {
+	waits := t.dependencies()
+	if slices.ContainsFunc(waits, t.settled) {
+		waits = slices.DeleteFunc(slices.Clone(waits), t.settled)
+	}
+	b = binary.AppendUvarint(b, uint64(len(waits)))
+	for _, d := range waits {
 		b = appendText(b, d.id)
 	}
 	b = binary.AppendUvarint(append(b, byte(t.rule)), uint64(t.retries)) //nolint:gosec // not negative
@@ -163,6 +168,12 @@ func (t *task) appendImage(b []byte, base int64) []byte {
 		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(t.part.items)), uint64(t.part.round)) //nolint:gosec // neither is negative
 	}
 	return b
+}
+
+// settled reports whether a dependency can hold t back no more: it is archived, and
+// may be gone from there by the time that the image is read.
+func (t *task) settled(dependency *task) bool {
+	return dependency.pool == nil && t.satisfied(dependency) && (dependency.state == stateSuccess || t.state.final())
 }
 
 // appendTime writes a time that may be 0 (none).
@@ -219,13 +230,33 @@ func (d *decoder) attempt(base int64) attempt {
 }
 
 func (c *Core) applyImage(r *Record) error {
+	t, spec, err := readImage(r, c.notTried, c.part)
+	switch {
+	case err != nil:
+		return err
+	case r.Seq >= c.nextSeq || c.tasks[r.Seq] != nil || c.shelf.get(r.Seq) != nil || c.neighbour(t.id) != nil:
+		return fmt.Errorf("%w: the image of task %q does not fit", errRecord, t.id)
+	}
+	if err := c.link(t, spec.Dependencies); err != nil {
+		return err
+	}
+	c.adopt(t)
+	c.place(t, spec)
+	c.lease = max(c.lease, t.lease)
+	c.attach(t)
+	return nil
+}
+
+// readImage makes a task of an image. It has no pool yet and is nowhere; none is
+// the tries of one without; part reads to whom a shard belongs.
+func readImage(r *Record, none *tries, part func(*decoder) *part) (*task, *models.TaskSpec, error) {
 	d := decoder{b: r.Body}
 	body, err := keptBody(d.text())
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	spec := models.TaskSpec{TaskID: d.text(), Pool: d.text(), AssignedTo: d.text(), Capabilities: d.texts(), Dependencies: d.texts()}
-	t := c.newTask(r.Seq, body, &spec, 0)
+	t := newTask(none, r.Seq, body, &spec, 0)
 	if t.rule = dependencyRule(d.byte()); t.rule > ruleWait {
 		d.fail("rule %d is not known", t.rule)
 	}
@@ -252,11 +283,10 @@ func (c *Core) applyImage(r *Record) error {
 	past := d.uvarint()
 	had.text = d.text()
 	for i := uint64(0); i < past && d.err == nil; i++ {
-		had.past = append(had.past, c.interned(d.attempt(r.At)))
+		had.past = append(had.past, d.attempt(r.At))
 	}
 	if flags&imageLast != 0 {
-		had.last = c.interned(d.attempt(r.At))
-		c.countWorker(had.last.worker)
+		had.last = d.attempt(r.At)
 	}
 	if had.lease != 0 || had.finished != 0 || had.text != "" || had.last.number != 0 {
 		own := had
@@ -265,24 +295,20 @@ func (c *Core) applyImage(r *Record) error {
 	if flags&imageParent != 0 {
 		t.shards = d.sharding(body)
 	}
-	if flags&imagePart != 0 {
-		t.part = c.part(&d)
+	if flags&imagePart != 0 && part == nil {
+		d.fail("a shard has no parent here")
+	} else if flags&imagePart != 0 {
+		t.part = part(&d)
 	}
 	switch {
 	case d.err != nil:
-		return d.err
-	case r.Seq >= c.nextSeq || c.tasks[r.Seq] != nil || c.find(t.id) != nil || t.id == "" || t.priority > 100:
-		return fmt.Errorf("%w: the image of task %q does not fit", errRecord, t.id)
+		return nil, nil, d.err
+	case t.id == "" || t.priority > 100 || len(d.b) > 0:
+		return nil, nil, fmt.Errorf("%w: the image of task %q does not fit", errRecord, t.id)
 	case (t.state == statePending) != (t.reason != reasonNone) || t.state.active() && t.last.number == 0:
-		return fmt.Errorf("%w: the image of task %q is %s and waits for %q", errRecord, t.id, t.state.model(), t.reason.model())
+		return nil, nil, fmt.Errorf("%w: the image of task %q is %s and waits for %q", errRecord, t.id, t.state.model(), t.reason.model())
 	}
-	if err := c.link(t, spec.Dependencies); err != nil {
-		return err
-	}
-	c.place(t, &spec)
-	c.lease = max(c.lease, t.lease)
-	c.attach(t)
-	return nil
+	return t, &spec, nil
 }
 
 // keptBody is a document of a snapshot in the present form.
@@ -294,11 +320,22 @@ func keptBody(stored string) (string, error) {
 	return storedSpec(stored, &s)
 }
 
-func (c *Core) interned(a attempt) attempt {
+// adopt makes the core known to the agents and workers of a task that was read.
+func (c *Core) adopt(t *task) {
+	if t.tries == c.notTried {
+		return
+	}
+	for i := range t.past {
+		c.intern(&t.past[i])
+	}
+	c.intern(&t.last)
+	c.countWorker(t.last.worker)
+}
+
+func (c *Core) intern(a *attempt) {
 	if a.agent != "" {
 		a.agent = c.agentName(a.agent)
 	}
-	return a
 }
 
 // maxTasks bounds what a damaged counter can make us allocate.

@@ -171,6 +171,7 @@ func (c *Core) Stats(now time.Time) models.Stats {
 	for _, p := range c.poolList {
 		count := models.PoolCount{Name: p.spec.Name, Tasks: map[models.State]int{}}
 		for code, n := range p.counts {
+			n += p.gone[code]
 			count.Tasks[stateCode(code).model()] = n
 			s.Tasks[stateCode(code).model()] += n
 		}
@@ -233,22 +234,39 @@ func (c *Core) Explain(id string, now time.Time) (models.Explanation, error) {
 		}
 		c.explainPlaced(t, fact)
 	default:
-		e.Text = fmt.Sprintf("It ended %s at %s.", m.State, at(t.finished).Format(time.RFC3339))
-		if t.text != "" {
-			e.Text = fmt.Sprintf("It ended %s at %s: %s.", m.State, at(t.finished).Format(time.RFC3339), strings.TrimSuffix(t.text, "."))
-		}
+		e.Text = ended(&m)
 	}
-	for i := range m.Attempts {
-		if a := &m.Attempts[i]; a.Outcome != "" && t.shards != nil {
-			fact("attempt %d ended %s%s", a.Attempt, a.Outcome, colon(a.Error))
-		} else if a.Outcome != "" {
-			fact("attempt %d on %s ended %s%s", a.Attempt, a.Agent, a.Outcome, colon(a.Error))
-		}
-	}
+	e.Facts = append(e.Facts, outcomes(&m)...)
 	if t.retries > 0 {
 		fact("%d of %d retries spent", t.retried, t.retries)
 	}
 	return e, nil
+}
+
+// ended says how a final task came to its end.
+func ended(m *models.Task) string {
+	when := ""
+	if m.FinishedAt != nil {
+		when = " at " + m.FinishedAt.Format(time.RFC3339)
+	}
+	if m.Error == "" {
+		return fmt.Sprintf("It ended %s%s.", m.State, when)
+	}
+	return fmt.Sprintf("It ended %s%s: %s.", m.State, when, strings.TrimSuffix(m.Error, "."))
+}
+
+// outcomes says how each attempt ended.
+func outcomes(m *models.Task) (facts []string) {
+	for i := range m.Attempts {
+		switch a := &m.Attempts[i]; {
+		case a.Outcome == "":
+		case a.Agent == "": // a parent's, which no agent has
+			facts = append(facts, fmt.Sprintf("attempt %d ended %s%s", a.Attempt, a.Outcome, colon(a.Error)))
+		default:
+			facts = append(facts, fmt.Sprintf("attempt %d on %s ended %s%s", a.Attempt, a.Agent, a.Outcome, colon(a.Error)))
+		}
+	}
+	return facts
 }
 
 func (c *Core) explainQueued(t *task, now time.Time, fact func(string, ...any)) {

@@ -108,7 +108,7 @@ func (c *Core) submit(s *Submission) error {
 	for i := range s.Specs {
 		switch j := known[s.Specs[i].TaskID]; {
 		case j < 0:
-			place[i] = c.find(s.Specs[i].TaskID).seq
+			place[i] = c.placeOf(s.Specs[i].TaskID)
 		case j == i:
 			place[i] = next
 			next++
@@ -181,8 +181,8 @@ func (c *Core) checkSubmission(s *Submission) (known map[string]int, err error) 
 			}
 			continue
 		}
-		if t := c.find(spec.TaskID); t != nil {
-			if t.body != string(s.Bodies[i]) {
+		if there, same := c.submitted(spec.TaskID, s.Bodies[i]); there {
+			if !same {
 				return nil, conflictError{fail("task_id", "a task of this id with another document is there").(*models.FieldError)} //nolint:errorlint,forcetypeassert // made just above
 			}
 			known[spec.TaskID] = -1
@@ -244,7 +244,7 @@ func (c *Core) dependencyOrder(s *Submission, known map[string]int) ([]int, erro
 			top.next++
 			j, here := known[id]
 			switch {
-			case !here && c.find(id) == nil:
+			case !here && !c.knows(id):
 				return nil, &models.FieldError{TaskID: spec.TaskID, Field: "dependencies", Problem: fmt.Sprintf("there is no task %q", id)}
 			case !here || j < 0 || marks[j] == done:
 			case marks[j] == open:

@@ -67,6 +67,7 @@ type task struct {
 	priority  uint8
 	arrived   bool // it has been ready once
 	toCancel  bool // a cancellation was asked for while an agent had it
+	shelving  bool // it is on its way into the archive; not durable
 
 	rule     dependencyRule
 	retries  int32
@@ -123,9 +124,9 @@ func (t *task) dependents() []*task {
 }
 
 // newTask makes a task of an accepted document. The pool is set by the caller.
-func (c *Core) newTask(seq uint64, body string, spec *models.TaskSpec, at int64) *task {
+func newTask(none *tries, seq uint64, body string, spec *models.TaskSpec, at int64) *task {
 	t := &task{
-		id: spec.TaskID, body: body, seq: seq, submitted: at, attempt: 1, tries: c.notTried,
+		id: spec.TaskID, body: body, seq: seq, submitted: at, attempt: 1, tries: none,
 		priority: uint8(spec.Priority), retries: int32(spec.Retries), //nolint:gosec // both were validated
 		queueAt: queue.Absent, timerAt: queue.Absent, activeAt: queue.Absent,
 	}
@@ -207,7 +208,8 @@ type glance struct {
 
 	parent   string
 	progress *models.Progress
-	whole    bool // long items are shown, too
+	whole    bool    // long items are shown, too
+	shelved  shelved // where it is to be read, in the archive
 }
 
 func (c *Core) glance(t *task) glance {

@@ -52,6 +52,7 @@ type Daemon struct {
 
 	lock           *journal.Lock
 	journal        *journal.Journal
+	archive        *journal.Archive
 	history        *history.Store
 	collector      *collector.Collector
 	predictor      *predictor.Service
@@ -160,6 +161,11 @@ func (d *Daemon) historyLog(ctx context.Context, name string, age time.Duration)
 func (d *Daemon) openStores(ctx context.Context) (err error) {
 	if d.journal, err = journal.Open(ctx, journal.Config{
 		Dir: filepath.Join(d.cfg.StateDir, "journal"), URL: d.cfg.NATS, Creds: d.cfg.NATSCreds, Logger: d.log,
+	}); err != nil {
+		return err
+	}
+	if d.archive, err = d.journal.Archive(ctx, "archive", journal.LogOptions{
+		MaxAge: d.cfg.Archive.MaxAge.Std(), MaxBytes: int64(d.cfg.Archive.MaxBytes),
 	}); err != nil {
 		return err
 	}

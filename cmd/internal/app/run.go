@@ -84,6 +84,7 @@ func (d *Daemon) openWork(ctx context.Context) (err error) {
 			Caps: d.cfg.Caps, Balance: d.cfg.Rebalance.Balance(),
 			ScaleInWindow: d.cfg.ScaleInWindow.Std(), KillGrace: d.cfg.KillGrace.Std(),
 		},
+		Archive: d.archive, KeepFinished: d.cfg.Archive.KeepInMemory,
 		Sizer: sizer.Decide, Planner: sizer.Plan, DecisionInterval: d.cfg.DecisionInterval.Std(), Pools: pools, Logger: d.log,
 		AgentTimeout: d.cfg.AgentTimeout.Std(), Fleet: d.cfg.NATS != "" || d.cfg.NATSListen != "",
 	}); err != nil {

@@ -85,6 +85,8 @@ type Config struct {
 	// Telemetry is where the steps that tasks have gone through are told: a file's
 	// path, nats:SUBJECT on the cluster at NATS, or otlp:URL. Default: TelemetryFile.
 	Telemetry string `json:"telemetry"`
+	// Archive is where finished tasks go once they leave memory.
+	Archive Archive `json:"archive"`
 	// TelemetryFile takes a line of JSON for each step that a task has gone through;
 	// a relative path is in StateDir. Default: none.
 	TelemetryFile string `json:"telemetry_file"`
@@ -125,6 +127,33 @@ func (a Alerts) validate() error {
 	}
 	c := a.Config()
 	return c.Validate()
+}
+
+// Archive bounds what is kept of finished tasks. Beyond its bounds the oldest go for
+// good; they still count in stats.
+type Archive struct {
+	// MaxAge is how long a finished task is kept there. Default: 720h, which is 30 days.
+	MaxAge models.Duration `json:"max_age"`
+	// MaxBytes bounds the archive on disk. Default: 1GiB.
+	MaxBytes models.Bytes `json:"max_bytes"`
+	// KeepInMemory is how many finished tasks, the last ones, stay in memory beside
+	// it, 1 at least. Default: 10000.
+	KeepInMemory int `json:"keep_in_memory"`
+}
+
+// leastArchive holds a frame of the largest size, and then some.
+const leastArchive = 4 << 20
+
+func (a Archive) validate() error {
+	switch {
+	case a.MaxAge.Std() < time.Minute:
+		return models.Invalid("archive.max_age", "%s is less than 1m", a.MaxAge)
+	case a.MaxBytes < leastArchive:
+		return models.Invalid("archive.max_bytes", "%s is less than %s", a.MaxBytes, models.Bytes(leastArchive))
+	case a.KeepInMemory < 1:
+		return models.Invalid("archive.keep_in_memory", "%d is not positive", a.KeepInMemory)
+	}
+	return nil
 }
 
 // LoadWeights weigh the parts of a load score.
@@ -200,6 +229,7 @@ func Default() Config {
 		TrainShare:        0.25,
 		TaskLogMaxBytes:   8 << 20,
 		TaskLogsMaxBytes:  2 << 30,
+		Archive:           Archive{MaxAge: models.Duration(30 * 24 * time.Hour), MaxBytes: 1 << 30, KeepInMemory: 10_000},
 		TelemetryMaxBytes: 64 << 20,
 		Rebalance: Rebalance{
 			Every: models.Duration(5 * time.Second), CPU: 0.6, Memory: 0.4, Window: 5, Spread: 0.2, MaxMoves: 8, CoolDown: models.Duration(time.Minute),
@@ -292,6 +322,9 @@ func (c Config) checkWork() error {
 		return err
 	}
 	if err := c.Alerts.validate(); err != nil {
+		return err
+	}
+	if err := c.Archive.validate(); err != nil {
 		return err
 	}
 	if err := models.CheckCaps("caps", c.Caps); err != nil {
