@@ -95,7 +95,7 @@ func (e *Exec) Run(ctx context.Context, task *models.TaskSpec, attempt int, kill
 		_, _ = io.WriteString(out, "loadstar: "+res.Err+"\n") //nolint:errcheck // a LogWriter takes all
 		return res
 	}
-	started(time.Now())
+	started(process.begun)
 
 	copied := make(chan struct{})
 	go func() {

@@ -191,7 +191,7 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.pid = pid
+	p.pid, p.begun = pid, time.Now() // here: whoever asked may be scheduled long after
 	p.slot = s.guard.add(pid)
 	p.adopt()
 	return p, nil
@@ -200,6 +200,7 @@ func (s *Spawner) fork(r *startRequest) (*Process, error) {
 // Process is a started process that leads a group of its own.
 type Process struct {
 	pid   int
+	begun time.Time // its program was executed
 	guard *guard
 	slot  int // in the guard's list
 	platformProcess
