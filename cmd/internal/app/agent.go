@@ -55,10 +55,7 @@ func (l *hostLoad) read() (cpu, memory, io float64) {
 // room is what tasks may ask for together: see Daemon.room.
 func (l *hostLoad) room() (cpus float64, memory models.Bytes) {
 	l.read()
-	if l.last.MemoryLimit > 0 && l.last.MemoryLimit < l.last.MemoryTotal {
-		return l.last.CPULimit, l.last.MemoryLimit
-	}
-	return l.last.CPULimit, l.last.MemoryTotal
+	return allowed(&l.last)
 }
 
 // RunAgent joins the daemon at the configuration's NATS address and runs what it

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,20 +27,11 @@ func alertMetrics(registry *prometheus.Registry, a *alert.Alerter) error {
 	if a == nil {
 		return nil
 	}
-	for _, c := range []struct {
-		name, help string
-		value      func(alert.Counts) uint64
-	}{
-		{"loadstar_alerts_failures_total", "Tasks that failed for good.", func(c alert.Counts) uint64 { return c.Failures }},
-		{"loadstar_alerts_sent_total", "Alerts that the command or the webhook took.", func(c alert.Counts) uint64 { return c.Sent }},
-		{"loadstar_alerts_unsent_total", "Alerts that it did not take.", func(c alert.Counts) uint64 { return c.Unsent }},
-	} {
-		counter := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.value(a.Counts())) })
-		if err := registry.Register(counter); err != nil {
-			return fmt.Errorf("register the metrics: %w", err)
-		}
-	}
-	return nil
+	return register(registry, []counter{
+		{"loadstar_alerts_failures_total", "Tasks that failed for good.", func() uint64 { return a.Counts().Failures }},
+		{"loadstar_alerts_sent_total", "Alerts that the command or the webhook took.", func() uint64 { return a.Counts().Sent }},
+		{"loadstar_alerts_unsent_total", "Alerts that it did not take.", func() uint64 { return a.Counts().Unsent }},
+	})
 }
 
 // reloadAlerts changes who is told of failures. From nobody to somebody, and back,

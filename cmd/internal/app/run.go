@@ -31,7 +31,11 @@ func (d *Daemon) room(ctx context.Context) (cpus float64, memory models.Bytes) {
 	if err != nil {
 		d.log.Warn("what the host has is not known in full", "err", err)
 	}
-	s := r.Status
+	return allowed(&r.Status)
+}
+
+// allowed is what a host lets this process and its tasks have.
+func allowed(s *models.HostStatus) (cpus float64, memory models.Bytes) {
 	if s.MemoryLimit > 0 && s.MemoryLimit < s.MemoryTotal {
 		return s.CPULimit, s.MemoryLimit
 	}

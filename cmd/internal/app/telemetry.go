@@ -57,17 +57,25 @@ func telemetryMetrics(s *telemetry.Sink) (*prometheus.Registry, error) {
 	if s == nil {
 		return registry, nil
 	}
-	for _, c := range []struct {
-		name, help string
-		value      func() uint64
-	}{
+	return registry, register(registry, []counter{
 		{"loadstar_telemetry_written_total", "Steps of tasks that telemetry has written or sent.", s.Written},
 		{"loadstar_telemetry_dropped_total", "Steps of tasks that telemetry lost: too many waited, or they were refused.", s.Dropped},
-	} {
-		counter := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.value()) })
-		if err := registry.Register(counter); err != nil {
-			return nil, fmt.Errorf("register the metrics: %w", err)
+	})
+}
+
+// counter is a number that something keeps, which only grows.
+type counter struct {
+	name, help string
+	value      func() uint64
+}
+
+// register shows counters in a registry.
+func register(registry *prometheus.Registry, counters []counter) error {
+	for _, c := range counters {
+		shown := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.value()) })
+		if err := registry.Register(shown); err != nil {
+			return fmt.Errorf("register the metrics: %w", err)
 		}
 	}
-	return registry, nil
+	return nil
 }
